@@ -1,0 +1,1 @@
+"""The accounting engine: from sacct to a ledger, charges and reports."""

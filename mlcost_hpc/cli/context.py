@@ -1,0 +1,81 @@
+"""What every sub-command needs, made when first asked for: settings, rates, catalogue, Slurm."""
+
+from __future__ import annotations
+
+import os
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from mlcost_hpc.errors import ConfigError
+
+if TYPE_CHECKING:
+    from mlcost_hpc.catalog import Catalog
+    from mlcost_hpc.config import Settings
+    from mlcost_hpc.rates import RateBook
+    from mlcost_hpc.slurm.api import Slurm
+    from mlcost_hpc.slurm.connect import Connection
+
+
+class Context:
+    """The composition root of one command.
+
+    Args:
+        config_file: the settings file named on the command line.
+        verbose: show more on an error.
+    """
+
+    def __init__(self, config_file: Path | None, *, verbose: bool) -> None:
+        self.config_file = config_file
+        self.verbose = verbose
+
+    @cached_property
+    def settings_file(self) -> Path | None:
+        """The settings file that holds."""
+        from mlcost_hpc.config import find_settings_file
+
+        return find_settings_file(self.config_file, os.environ, Path.cwd())
+
+    @cached_property
+    def settings(self) -> Settings:
+        """The settings in force."""
+        from mlcost_hpc.config import load_settings
+
+        return load_settings(self.settings_file)
+
+    @cached_property
+    def catalog(self) -> Catalog:
+        """The GPU models, with the site's aliases."""
+        from mlcost_hpc.catalog import load_catalog
+
+        return load_catalog(self.settings.gpu_aliases)
+
+    def rates(self, explicit: Path | None) -> RateBook:
+        """Return the rate cards: those of ``--rates``, else the configured ones.
+
+        Raises:
+            ConfigError: when neither is given.
+        """
+        from mlcost_hpc.rates import load_rates
+
+        path = explicit or (Path(self.settings.paths.rates) if self.settings.paths.rates else None)
+        if path is None:
+            raise ConfigError("no rate card: give --rates FILE, or set paths.rates in the settings file")
+        return load_rates(path)
+
+    def ledger_path(self, explicit: Path | None) -> Path:
+        """Return the ledger's path: ``--ledger``, else the configured one, else the user's own."""
+        return explicit or self.settings.ledger_path
+
+    @cached_property
+    def connection(self) -> Connection:
+        """The connection to Slurm and why it is this one."""
+        from mlcost_hpc.slurm.connect import connect
+
+        slurm = self.settings.slurm
+        return connect(slurm.backend, timeout_s=slurm.timeout_s, cluster=slurm.cluster)
+
+    @property
+    def slurm(self) -> Slurm:
+        """The cluster."""
+        return self.connection.slurm

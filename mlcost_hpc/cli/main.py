@@ -1,0 +1,90 @@
+"""The ``mlcost`` command: late loading of sub-commands, errors as one line and an exit code."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+from mlcost_hpc import __version__
+from mlcost_hpc.errors import MlcostError, SlurmCommandError
+
+COMMANDS: dict[str, tuple[str, str]] = {
+    # name: (module:attribute, one line for `mlcost --help`, so that help loads nothing)
+}
+
+
+class LazyGroup(click.Group):
+    """A group that imports a sub-command's module only when that sub-command runs."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002
+        """Return the names in the order people meet them."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
+        """Return the sub-command, imported now."""
+        if cmd_name not in COMMANDS:
+            return None
+        module, attribute = COMMANDS[cmd_name][0].split(":")
+        command: click.Command = getattr(importlib.import_module(module), attribute)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
+        """Write the list of sub-commands without importing them."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, line) for name, (_, line) in COMMANDS.items()])
+
+
+@click.group(
+    cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100}
+)
+@click.option("--config", type=click.Path(path_type=Path), help="Settings file (TOML).")
+@click.option("-v", "--verbose", is_flag=True, help="On an error, show the failed command and its output.")
+@click.version_option(__version__, prog_name="mlcost")
+@click.pass_context
+def cli(ctx: click.Context, config: Path | None, verbose: bool) -> None:
+    """Run machine-learning work on Slurm cheaply, and say exactly what it cost."""
+    from mlcost_hpc.cli.context import Context
+
+    ctx.obj = Context(config_file=config, verbose=verbose)
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Run the command line; never returns. Errors are one line on stderr, never a traceback."""
+    args = sys.argv[1:] if argv is None else argv
+    try:
+        code = cli.main(args=args, prog_name="mlcost", standalone_mode=False)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except (click.Abort, KeyboardInterrupt):
+        click.echo("mlcost: interrupted", err=True)
+        sys.exit(130)
+    except BrokenPipeError:
+        # The reader (head, less) has gone: that is its right, and there is nobody left to tell.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(0)
+    except MlcostError as error:
+        _show(error, verbose={"-v", "--verbose"} & set(args[: _command_at(args)]) != set())
+        sys.exit(error.exit_code)
+    sys.exit(code if isinstance(code, int) else 0)
+
+
+def _command_at(args: list[str]) -> int:
+    """Return where the sub-command stands among the arguments."""
+    return next((index for index, word in enumerate(args) if word in COMMANDS), len(args))
+
+
+def _show(error: MlcostError, **options: Any) -> None:
+    """Write an error for a person."""
+    click.echo(f"mlcost: {error}", err=True)
+    if options["verbose"] and isinstance(error, SlurmCommandError):
+        click.echo(error.details(), err=True)
+
+
+if __name__ == "__main__":
+    main()

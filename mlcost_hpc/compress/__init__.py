@@ -1,0 +1,1 @@
+"""Compression batches: plans, tasks, methods, reports."""

@@ -1,0 +1,162 @@
+"""Settings: one definition that is the loader, the reference page and the sample file.
+
+The first of these files that exists is read: ``--config``, ``$MLCOST_CONFIG``, ``./mlcost.toml``,
+``~/.config/mlcost/config.toml``, ``/etc/mlcost/config.toml``. Without any, the defaults hold. Relative
+paths in a settings file are relative to the file.
+"""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from collections.abc import Mapping
+from decimal import Decimal
+from pathlib import Path
+from typing import Annotated, Literal, TypeVar
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+import msgspec
+import platformdirs
+
+from mlcost_hpc.errors import ConfigError
+
+_Doc = msgspec.Meta
+_T = TypeVar("_T")
+
+
+class SiteSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The site."""
+
+    name: Annotated[str, _Doc(description="Name of the site, shown on reports.")] = "this site"
+    time_zone: Annotated[
+        str,
+        _Doc(description="Time zone in which days, months and rate cards begin (an IANA name)."),
+    ] = "UTC"
+
+
+class SlurmSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How Slurm is asked."""
+
+    backend: Annotated[
+        Literal["auto", "cli", "pyslurm"],
+        _Doc(description="`cli` runs Slurm's commands, `pyslurm` uses its library, `auto` takes what works."),
+    ] = "auto"
+    cluster: Annotated[
+        str | None, _Doc(description="Cluster to ask in a multi-cluster site (`-M`); else the local one.")
+    ] = None
+    timeout_s: Annotated[
+        float, _Doc(description="Seconds after which a Slurm command is given up.", gt=0)
+    ] = 30.0
+
+
+class PathSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Where things are."""
+
+    rates: Annotated[str | None, _Doc(description="The rate card (TOML).")] = None
+    ledger: Annotated[str | None, _Doc(description="The ledger (one SQLite file).")] = None
+    templates: Annotated[
+        str | None, _Doc(description="Folder of the site's own sbatch templates; they win over ours.")
+    ] = None
+    runs: Annotated[
+        str, _Doc(description="Folder in which every submitted job gets a folder of its own.")
+    ] = "mlcost-runs"
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """All settings.
+
+    Attributes:
+        site: the site.
+        slurm: how Slurm is asked.
+        paths: where things are.
+        gpu_aliases: GRES type name of this site -> GPU model, where the catalogue's is wrong or missing.
+    """
+
+    site: SiteSettings = SiteSettings()
+    slurm: SlurmSettings = SlurmSettings()
+    paths: PathSettings = PathSettings()
+    gpu_aliases: Annotated[
+        Mapping[str, str],
+        _Doc(description="GRES type name of this site -> GPU model of the catalogue (`mlcost gpus`)."),
+    ] = {}
+
+    @property
+    def zone(self) -> ZoneInfo:
+        """The site's time zone."""
+        return ZoneInfo(self.site.time_zone)
+
+    @property
+    def ledger_path(self) -> Path:
+        """The ledger: the configured one, else the user's own."""
+        return Path(self.paths.ledger or platformdirs.user_data_path("mlcost") / "ledger.db")
+
+
+def find_settings_file(explicit: Path | None, environ: Mapping[str, str], folder: Path) -> Path | None:
+    """Return the settings file that holds, None when there is none.
+
+    Args:
+        explicit: the path given on the command line; it must exist.
+        environ: the environment (``MLCOST_CONFIG`` must exist when set).
+        folder: the current folder.
+
+    Raises:
+        ConfigError: when a file that was named does not exist.
+    """
+    named = explicit or (Path(environ["MLCOST_CONFIG"]) if environ.get("MLCOST_CONFIG") else None)
+    if named is not None:
+        if not named.is_file():
+            raise ConfigError(f"settings file {named} does not exist")
+        return named
+    candidates = (
+        folder / "mlcost.toml",
+        platformdirs.user_config_path("mlcost") / "config.toml",
+        Path("/etc/mlcost/config.toml"),
+    )
+    return next((path for path in candidates if path.is_file()), None)
+
+
+def load_settings(path: Path | None) -> Settings:
+    """Return the settings of a file, or the defaults for None.
+
+    Raises:
+        ConfigError: naming the file, the key and what was expected there.
+    """
+    if path is None:
+        return Settings()
+    settings = convert_toml(path, Settings)
+    try:
+        ZoneInfo(settings.site.time_zone)
+    except (ZoneInfoNotFoundError, ValueError):
+        raise ConfigError(f"{path}: site.time_zone: {settings.site.time_zone!r} is not a time zone") from None
+    return msgspec.structs.replace(settings, paths=_absolute(settings.paths, path.resolve().parent))
+
+
+def convert_toml(path: Path, shape: type[_T]) -> _T:
+    """Read a TOML file as a record; decimals stay exact.
+
+    Raises:
+        ConfigError: when the file cannot be read, is no TOML or has another shape (names file and key).
+    """
+    try:
+        with path.open("rb") as file:
+            content = tomllib.load(file, parse_float=Decimal)
+    except OSError as error:
+        raise ConfigError(f"{path}: {os.strerror(error.errno or 0)}") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path}: {error}") from None
+    try:
+        return msgspec.convert(content, shape)
+    except msgspec.ValidationError as error:
+        message, _, where = str(error).partition(" - at ")
+        key = where.strip("`").removeprefix("$.") or "top level"
+        raise ConfigError(f"{path}: {key}: {message[:1].lower()}{message[1:]}") from None
+
+
+def _absolute(paths: PathSettings, folder: Path) -> PathSettings:
+    """Return the paths with relative ones taken from the settings file's folder."""
+    changes = {
+        name: str(folder / Path(value).expanduser())
+        for name in ("rates", "ledger", "templates", "runs")
+        if (value := getattr(paths, name)) is not None
+    }
+    return msgspec.structs.replace(paths, **changes)

@@ -1,0 +1,1 @@
+"""GPU counters and what they say about waste."""

@@ -1,0 +1,1 @@
+"""Choose where a job runs, write its batch script, submit it."""

@@ -1,0 +1,1 @@
+"""The Slurm adapter: everything that talks to Slurm."""

@@ -1,0 +1,1 @@
+"""Training side: checkpoints, signals, the resumable loop."""
