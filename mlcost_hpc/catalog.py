@@ -12,8 +12,8 @@ from pathlib import Path
 
 import msgspec
 
-from mlcost_hpc.config import convert_toml
 from mlcost_hpc.errors import ConfigError
+from mlcost_hpc.tomlfile import convert_toml
 
 
 class GpuModel(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

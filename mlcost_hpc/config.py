@@ -7,21 +7,18 @@ paths in a settings file are relative to the file.
 
 from __future__ import annotations
 
-import os
-import tomllib
 from collections.abc import Mapping
-from decimal import Decimal
 from pathlib import Path
-from typing import Annotated, Literal, TypeVar
+from typing import Annotated, Literal
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import msgspec
 import platformdirs
 
 from mlcost_hpc.errors import ConfigError
+from mlcost_hpc.tomlfile import convert_toml
 
 _Doc = msgspec.Meta
-_T = TypeVar("_T")
 
 
 class SiteSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -129,27 +126,6 @@ def load_settings(path: Path | None) -> Settings:
     except (ZoneInfoNotFoundError, ValueError):
         raise ConfigError(f"{path}: site.time_zone: {settings.site.time_zone!r} is not a time zone") from None
     return msgspec.structs.replace(settings, paths=_absolute(settings.paths, path.resolve().parent))
-
-
-def convert_toml(path: Path, shape: type[_T]) -> _T:
-    """Read a TOML file as a record; decimals stay exact.
-
-    Raises:
-        ConfigError: when the file cannot be read, is no TOML or has another shape (names file and key).
-    """
-    try:
-        with path.open("rb") as file:
-            content = tomllib.load(file, parse_float=Decimal)
-    except OSError as error:
-        raise ConfigError(f"{path}: {os.strerror(error.errno or 0)}") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path}: {error}") from None
-    try:
-        return msgspec.convert(content, shape)
-    except msgspec.ValidationError as error:
-        message, _, where = str(error).partition(" - at ")
-        key = where.strip("`").removeprefix("$.") or "top level"
-        raise ConfigError(f"{path}: {key}: {message[:1].lower()}{message[1:]}") from None
 
 
 def _absolute(paths: PathSettings, folder: Path) -> PathSettings:

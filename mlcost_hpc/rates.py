@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import msgspec
 
-from mlcost_hpc.config import convert_toml
 from mlcost_hpc.errors import ConfigError, RateError
+from mlcost_hpc.tomlfile import convert_toml
 
 if TYPE_CHECKING:
     from pathlib import Path
