@@ -38,12 +38,9 @@ def render_json(rows: Sequence[Row]) -> str:
 
 def render_csv(rows: Sequence[Row], columns: Sequence[str]) -> str:
     """Return the rows as CSV with a header; formulas are made harmless with an apostrophe."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(columns)
-    for row in rows:
-        writer.writerow([_cell(row.get(column)) for column in columns])
-    return text.getvalue()
+    lines = [_csv_line(columns)]
+    lines += [_csv_line([_cell(row.get(column)) for column in columns]) for row in rows]
+    return "".join(lines)
 
 
 def print_rows(
@@ -95,6 +92,13 @@ def _print_table(
         values = (row.get(key) for key in columns)
         table.add_row(*(Text("-" if value is None else printable(str(value))) for value in values))
     console.print(table)
+
+
+def _csv_line(cells: Sequence[object]) -> str:
+    """Return one record; the csv module quotes a lone CR only while CRLF ends its lines."""
+    text = io.StringIO(newline="")
+    csv.writer(text).writerow(cells)
+    return text.getvalue().removesuffix("\r\n") + "\n"
 
 
 def _plain(value: object) -> object:
