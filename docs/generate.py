@@ -71,7 +71,8 @@ def settings_fields() -> list[tuple[str, str, Any, str]]:
 def description(annotated: Any) -> str:
     """Return the description that stands beside a setting's type."""
     info = msgspec.inspect.type_info(annotated)
-    assert isinstance(info, msgspec.inspect.Metadata) and info.extra_json_schema
+    assert isinstance(info, msgspec.inspect.Metadata)
+    assert info.extra_json_schema is not None
     return str(info.extra_json_schema["description"])
 
 
@@ -101,7 +102,8 @@ def sample_settings() -> str:
             table_now = table
         lines.append(f"# {text}")
         if key:
-            lines.append(f'# {key} = ""' if default is None else f"{key} = {toml(default)}")
+            unset = default is None
+            lines.append(f'# {key} = ""' if unset else f"{key} = {toml(default)}")
         else:
             lines.append('# a100 = "a100-80gb"')
     return "\n".join(lines) + "\n"
