@@ -81,8 +81,8 @@ def settings_page() -> str:
     lines = [
         NOTE + "# Settings\n",
         "The first of these files that exists is read: the one named with `--config`, `$MLCOST_CONFIG`,",
-        "`./mlcost.toml`, `~/.config/mlcost/config.toml`, `/etc/mlcost/config.toml`. Relative paths in it are",
-        "relative to the file. A complete sample: `accounting/config/mlcost.sample.toml`.\n",
+        "`./mlcost.toml`, `~/.config/mlcost/config.toml`, `/etc/mlcost/config.toml`. Relative paths in it",
+        "are relative to the file. A complete sample: `accounting/config/mlcost.sample.toml`.\n",
         "| setting | default | what it is |",
         "|---|---|---|",
     ]

@@ -12,6 +12,7 @@ The tree:
     ├── CheckpointError         exit 1   no checkpoint can be written or read
     ├── LedgerError             exit 1   the ledger cannot be opened, read or written
     ├── CompressError           exit 1   a compression plan or task cannot go on
+    ├── GpuError                exit 1   GPU counters cannot be read on this node
     └── SlurmError              exit 1   Slurm did not do what was asked
         ├── SlurmMissingError            a Slurm command is not on PATH
         ├── SlurmCommandError            a command failed; carries command, exit code, stdout and stderr
@@ -75,6 +76,10 @@ class LedgerError(MlcostError):
 
 class CompressError(MlcostError):
     """A compression plan or task cannot go on."""
+
+
+class GpuError(MlcostError):
+    """GPU counters cannot be read on this node."""
 
 
 class SlurmError(MlcostError):

@@ -15,6 +15,7 @@ from mlcost_hpc.errors import MlcostError, SlurmCommandError
 
 COMMANDS: dict[str, tuple[str, str]] = {
     # name: (module:attribute, one line for `mlcost --help`, so that help loads nothing)
+    "gpu": ("mlcost_hpc.cli.gpu:gpu", "Show GPU models, watch this node's GPUs, and find waste."),
 }
 
 
