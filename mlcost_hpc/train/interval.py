@@ -1,0 +1,125 @@
+"""How often to save, so that what saves cost and what unwarned stops destroy is least together.
+
+Pure functions and small policies; seconds throughout.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Protocol
+
+from mlcost_hpc.errors import UsageError
+from mlcost_hpc.units import parse_time_limit
+
+PRIOR_MTBF_S = 24 * 3600.0
+"""Time between unwarned stops that is believed before anything was seen."""
+
+SHORTEST_S = 10.0
+"""No automatic interval is shorter: file systems are shared."""
+
+
+def daly_interval(save_s: float, mtbf_s: float) -> float:
+    """Return the interval between saves that loses least time.
+
+    J. T. Daly, "A higher order estimate of the optimum checkpoint interval for restart dumps", FGCS 22
+    (2006): ``sqrt(2 d M) (1 + sqrt(d / 2M) / 3 + (d / 2M) / 9) - d`` for ``d < 2M``, else ``M``.
+
+    Args:
+        save_s: what one save costs the training, d.
+        mtbf_s: mean time between stops that come without a warning, M.
+    """
+    if save_s <= 0:
+        return 0.0
+    if save_s >= 2 * mtbf_s:
+        return mtbf_s
+    ratio = save_s / (2 * mtbf_s)
+    return math.sqrt(2 * save_s * mtbf_s) * (1 + math.sqrt(ratio) / 3 + ratio / 9) - save_s
+
+
+def estimate_mtbf(unwarned_stops: int, observed_s: float, *, prior_s: float = PRIOR_MTBF_S) -> float:
+    """Return the mean time between unwarned stops: what was seen, and one imagined stop in ``prior_s``.
+
+    That is the posterior mean rate of a Poisson process with a Gamma(1, prior_s) prior, turned over; it
+    moves from the prior to the measured value as evidence grows.
+    """
+    return (observed_s + prior_s) / (unwarned_stops + 1)
+
+
+class SavePolicy(Protocol):
+    """Decides at the end of a step whether to save."""
+
+    def is_due(self, *, step: int, seconds: float) -> bool:
+        """Return whether to save after ``step`` steps, ``seconds`` after the latest save or start."""
+
+    def learn(self, *, save_s: float, mtbf_s: float) -> None:
+        """Take note of what a save cost and how often unwarned stops are expected."""
+
+
+class EverySteps:
+    """Save after every ``count`` steps."""
+
+    def __init__(self, count: int) -> None:
+        self._count = count
+
+    def is_due(self, *, step: int, seconds: float) -> bool:  # noqa: ARG002
+        """Return whether ``step`` is a multiple of the count."""
+        return step % self._count == 0
+
+    def learn(self, *, save_s: float, mtbf_s: float) -> None:
+        """Nothing to learn: the interval is fixed."""
+
+
+class EverySeconds:
+    """Save when ``interval_s`` seconds have passed since the latest save."""
+
+    def __init__(self, interval_s: float) -> None:
+        self._interval_s = interval_s
+
+    def is_due(self, *, step: int, seconds: float) -> bool:  # noqa: ARG002
+        """Return whether the interval has passed."""
+        return seconds >= self._interval_s
+
+    def learn(self, *, save_s: float, mtbf_s: float) -> None:
+        """Nothing to learn: the interval is fixed."""
+
+
+class Adaptive:
+    """Save at the interval that loses least, from the measured cost of saves and rate of unwarned stops.
+
+    Attributes:
+        interval_s: the interval in force.
+    """
+
+    def __init__(self) -> None:
+        self._save_s: float | None = None
+        self.interval_s = daly_interval(1.0, PRIOR_MTBF_S)
+
+    def is_due(self, *, step: int, seconds: float) -> bool:  # noqa: ARG002
+        """Return whether the interval has passed."""
+        return seconds >= self.interval_s
+
+    def learn(self, *, save_s: float, mtbf_s: float) -> None:
+        """Take note of a save; a slow one counts at once, quick ones bring the estimate down slowly."""
+        previous = self._save_s
+        self._save_s = save_s if previous is None else max(save_s, 0.7 * previous + 0.3 * save_s)
+        self.interval_s = max(SHORTEST_S, daly_interval(self._save_s, mtbf_s))
+
+
+def parse_policy(save_every: int | str) -> SavePolicy:
+    """Return the policy for a number of steps (``500``), a time (``"10m"``) or ``"auto"``.
+
+    Raises:
+        UsageError: it is none of these.
+    """
+    if isinstance(save_every, int):
+        if save_every < 1:
+            msg = f"save_every must be at least 1 step, not {save_every}"
+            raise UsageError(msg)
+        return EverySteps(save_every)
+    if save_every == "auto":
+        return Adaptive()
+    seconds = parse_time_limit(save_every)
+    if not seconds:
+        msg = f'save_every must be a number of steps, a time such as "10m", or "auto", not {save_every!r}'
+        raise UsageError(msg)
+    return EverySeconds(seconds)

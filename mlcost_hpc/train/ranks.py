@@ -1,0 +1,78 @@
+"""The processes of one training: who we are, and decisions that all of them take alike."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import torch
+import torch.distributed as dist
+
+from mlcost_hpc.errors import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+_T = TypeVar("_T")
+
+
+def env_rank(environment: Mapping[str, str]) -> int:
+    """Return this process's number before ``torch.distributed`` is up: torchrun's RANK, srun's PROCID, 0."""
+    return int(environment.get("RANK") or environment.get("SLURM_PROCID") or 0)
+
+
+class Ranks:
+    """The processes that train together; one process alone is the simple case of it.
+
+    Decisions go over a group of their own on CPUs (gloo), so they neither wait for the GPU nor mix with
+    the training's own communication.
+
+    Attributes:
+        rank: this process.
+        world: number of processes.
+    """
+
+    def __init__(self, environment: Mapping[str, str] = os.environ) -> None:
+        self._group: Any = None
+        self.rank, self.world = 0, 1
+        if dist.is_available() and dist.is_initialized():
+            self.rank, self.world = dist.get_rank(), dist.get_world_size()
+            if self.world > 1:
+                self._group = dist.new_group(backend="gloo")
+        else:
+            started = int(environment.get("WORLD_SIZE") or environment.get("SLURM_STEP_NUM_TASKS") or 1)
+            if started > 1:
+                msg = (
+                    f"{started} processes were started but do not know each other: call "
+                    f"torch.distributed.init_process_group() before the training loop, or start one process"
+                )
+                raise UsageError(msg)
+
+    @property
+    def is_first(self) -> bool:
+        """Whether this process writes what is written once."""
+        return self.rank == 0
+
+    def highest(self, *values: int) -> tuple[int, ...]:
+        """Return, for each value, the highest that any process gave. All processes must call it alike."""
+        if self._group is None:
+            return values
+        tensor = torch.tensor(values, dtype=torch.int64)
+        dist.all_reduce(tensor, op=dist.ReduceOp.MAX, group=self._group)
+        return tuple(tensor.tolist())
+
+    def from_first(self, value: _T) -> _T:
+        """Return what the first process gave. All processes must call it alike."""
+        if self._group is None:
+            return value
+        box = [value]
+        dist.broadcast_object_list(box, src=0, group=self._group)
+        return box[0]
+
+    def gather(self, value: _T) -> list[_T]:
+        """Return what every process gave, by rank. All processes must call it alike."""
+        if self._group is None:
+            return [value]
+        box: list[Any] = [None] * self.world
+        dist.all_gather_object(box, value, group=self._group)
+        return box
