@@ -16,7 +16,8 @@ The tree:
     └── SlurmError              exit 1   Slurm did not do what was asked
         ├── SlurmMissingError            a Slurm command is not on PATH
         ├── SlurmCommandError            a command failed; carries command, exit code, stdout and stderr
-        │   └── SlurmDownError           a daemon (slurmctld, slurmdbd, munge) does not answer
+        │   ├── SlurmDownError           a daemon (slurmctld, slurmdbd, munge) does not answer
+        │   └── SlurmNoAccountingError   the cluster keeps no accounting
         ├── SlurmTimeoutError            a command did not end within its time limit
         └── SlurmAnswerError             an answer cannot be read
 """
@@ -146,6 +147,13 @@ class SlurmDownError(SlurmCommandError):
     def _line(self) -> str:
         words = [word.strip() for word in self.stderr.splitlines() if word.strip()]
         return f"{self.daemon} does not answer ({self.argv[0]} said: {words[-1] if words else 'nothing'})"
+
+
+class SlurmNoAccountingError(SlurmCommandError):
+    """The cluster keeps no accounting, so the past cannot be asked about."""
+
+    def _line(self) -> str:
+        return "this cluster keeps no accounting (AccountingStorageType is not slurmdbd): no history, no costs"
 
 
 class SlurmTimeoutError(SlurmError):

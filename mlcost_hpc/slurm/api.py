@@ -56,7 +56,10 @@ class Partition(msgspec.Struct, frozen=True, kw_only=True):
         deny_qos: QOS that may not.
         allow_groups: Unix groups that may submit; None = all.
         qos: the partition's own QOS (its limits apply to all jobs here); empty = none.
-        billing_weights: TRESBillingWeights by TRES name, empty when not set.
+        billing_weights: TRESBillingWeights by TRES name in lower case (``mem`` per MiB), empty when not set.
+        exclusive: every job gets whole nodes.
+        needs_reservation: only jobs in a reservation run here.
+        root_only: only root may submit here.
     """
 
     name: str
@@ -76,6 +79,9 @@ class Partition(msgspec.Struct, frozen=True, kw_only=True):
     allow_groups: tuple[str, ...] | None = None
     qos: str = ""
     billing_weights: Mapping[str, Decimal] = {}
+    exclusive: bool = False
+    needs_reservation: bool = False
+    root_only: bool = False
 
 
 class Node(msgspec.Struct, frozen=True, kw_only=True):
@@ -109,8 +115,9 @@ class Node(msgspec.Struct, frozen=True, kw_only=True):
     def accepts_jobs(self) -> bool:
         """True when jobs can start here, now or once others end."""
         broken = {"DOWN", "DRAIN", "DRAINED", "DRAINING", "FAIL", "FAILING", "INVAL", "INVALID_REG", "MAINT"}
-        gone = {"NOT_RESPONDING", "POWERING_DOWN", "REBOOT", "RESERVED", "UNKNOWN", "FUTURE", "PERFCTRS"}
-        return not self.states & (broken | gone)
+        gone = {"NOT_RESPONDING", "POWERING_DOWN", "POWER_DOWN", "RESERVED", "UNKNOWN", "FUTURE", "PERFCTRS"}
+        rebooting = {"REBOOT", "REBOOT_REQUESTED", "REBOOT_ISSUED", "MAINTENANCE", "BLOCKED"}
+        return not self.states & (broken | gone | rebooting)
 
 
 class Job(msgspec.Struct, frozen=True, kw_only=True):
