@@ -181,11 +181,16 @@ class _SummingWriter:
         self._file = file
         self._digest = hashlib.sha256()
         self._size = 0
+        self.error: OSError | None = None
 
     def write(self, data: bytes) -> int:
         self._digest.update(data)
         self._size += len(data)
-        return self._file.write(data)
+        try:
+            return self._file.write(data)
+        except OSError as error:
+            self.error = error  # torch reports a position that it did not expect, and hides the reason
+            raise
 
     def flush(self) -> None:
         self._file.flush()
@@ -203,7 +208,12 @@ def write_state(path: Path, state: dict[str, Any]) -> FileSum:
     """
     with path.open("xb") as file:
         writer = _SummingWriter(file)
-        torch.save(state, writer)  # type: ignore[arg-type]  # torch asks for write() and flush() only
+        try:
+            torch.save(state, writer)  # type: ignore[arg-type]  # torch asks for write() and flush() only
+        except RuntimeError:
+            if writer.error is not None:
+                raise writer.error from None
+            raise
         file.flush()
         os.fsync(file.fileno())
         return writer.sum()

@@ -92,6 +92,7 @@ class Run:
         self._ranks: Ranks | None = None
         self._checkpointer: Checkpointer | None = None
         self._first_step: int | None = None
+        self._rng_state: dict[str, Any] | None = None
         self._total = 0
         self._step = 0
         self._saved_step = -1
@@ -149,7 +150,8 @@ class Run:
     def restore(self) -> int:
         """Put all named objects back to the newest whole checkpoint and return the steps already done.
 
-        :meth:`steps` does this by itself; call it before when a data loader must know where to start.
+        :meth:`steps` does this by itself; call it before when a data loader must know where to start. The
+        default random generators are put back by :meth:`steps`, right before the first step.
 
         Raises:
             CheckpointError: the checkpoint does not fit the objects.
@@ -170,6 +172,9 @@ class Run:
         self._step = self.restore()
         self._total = total
         self._journal.update(total_steps=total)
+        if self._rng_state is not None:  # at the last moment: making a loader's iterator draws a number
+            rng.restore(self._rng_state)
+            self._rng_state = None
         self._began_at = self._saved_at = time.monotonic()
         while self._step < total and self._wish is _Wish.GO_ON:
             yield self._step
@@ -221,7 +226,7 @@ class Run:
         if restored.own is None:
             self._journal.warn("the checkpoint was made by fewer processes; random numbers start afresh here")
         else:
-            rng.restore(restored.own["rng"])
+            self._rng_state = restored.own["rng"]
 
     def _stop_if_finished(self, total: int) -> None:
         mark = read_finished(self.folder)
