@@ -43,26 +43,26 @@ class CliSlurm:
 
     def client_version(self) -> Version:
         """Return the version of the installed commands; no daemon is needed."""
-        return parse_version(self._ask(commands.sinfo_version()))
+        return parse_version(self.command(commands.sinfo_version()))
 
     def config(self) -> Mapping[str, str]:
         """Return the controller's settings."""
-        return parse_config(self._ask(commands.show_config(self._cluster)))
+        return parse_config(self.command(commands.show_config(self._cluster)))
 
     def partitions(self) -> tuple[Partition, ...]:
         """Return all partitions the user may see."""
-        return parse_partitions(self._ask(commands.show_partitions(self._cluster)))
+        return parse_partitions(self.command(commands.show_partitions(self._cluster)))
 
     def nodes(self) -> tuple[Node, ...]:
         """Return all nodes, each once."""
-        return parse_nodes(self._ask(commands.show_nodes(self._cluster)))
+        return parse_nodes(self.command(commands.show_nodes(self._cluster)))
 
     def jobs(self, job_ids: Sequence[str] = ()) -> tuple[Job, ...]:
         """Return the jobs the controller knows; only those with the given ids when there are any."""
         separator = commands.new_separator()
         listed = job_ids if len(job_ids) <= _MOST_IDS else ()
         try:
-            text = self._ask(commands.squeue(separator, listed, self._cluster))
+            text = self.command(commands.squeue(separator, listed, self._cluster))
         except SlurmCommandError as error:
             if job_ids and "invalid job id specified" in error.stderr.lower():
                 return ()
@@ -79,7 +79,7 @@ class CliSlurm:
         argv = commands.sacct_window(
             start, end, fields=self._fields, separator=separator, cluster=self._cluster
         )
-        return parse_runs(self._ask(argv), separator, self._fields)
+        return parse_runs(self.command(argv), separator, self._fields)
 
     def runs_of(self, job_ids: Sequence[str], since: int) -> RunAnswer:
         """Return every accounting row of the given jobs since a time (UTC seconds)."""
@@ -90,18 +90,19 @@ class CliSlurm:
             argv = commands.sacct_jobs(
                 some, since, fields=self._fields, separator=separator, cluster=self._cluster
             )
-            answer = parse_runs(self._ask(argv), separator, self._fields)
+            answer = parse_runs(self.command(argv), separator, self._fields)
             runs += answer.runs
             rejects += answer.rejects
         return RunAnswer(runs=tuple(runs), rejects=tuple(rejects))
 
+    def command(self, argv: Sequence[str]) -> str:
+        """Return what a Slurm command prints, in UTC seconds and English, within the time limit."""
+        return run(argv, timeout_s=self._timeout_s).stdout
+
     @cached_property
     def _fields(self) -> tuple[str, ...]:
         """The accounting fields that the installed sacct knows."""
-        return commands.sacct_fields(parse_helpformat(self._ask(commands.sacct_helpformat())))
-
-    def _ask(self, argv: Sequence[str]) -> str:
-        return run(argv, timeout_s=self._timeout_s).stdout
+        return commands.sacct_fields(parse_helpformat(self.command(commands.sacct_helpformat())))
 
 
 def _slices(job_ids: Sequence[str]) -> Iterator[Sequence[str]]:

@@ -58,7 +58,7 @@ def _node(record: Mapping[str, str]) -> Node:
     gpus = parse_gpus(record.get("Gres", ""))
     return Node(
         name=record["NodeName"],
-        states=parse_states(required(record, "State", QUESTION)),
+        states=parse_states(required(record, "State", "NodeName")),
         cpus=_count(record, "CPUTot"),
         cpus_allocated=_count(record, "CPUAlloc"),
         memory=_count(record, "RealMemory") * _MIB,
@@ -82,6 +82,6 @@ def _gpus_allocated(record: Mapping[str, str], gpus: Mapping[str, int]) -> Mappi
 
 def _count(record: Mapping[str, str], key: str) -> int:
     try:
-        return parse_count(required(record, key, QUESTION)) or 0
+        return parse_count(required(record, key, "NodeName")) or 0
     except UnitError as error:
         raise SlurmAnswerError(f"{QUESTION}: node {record['NodeName']}: {key}: {error}") from None

@@ -52,10 +52,10 @@ def parse_billing_weights(text: str) -> Mapping[str, Decimal]:
 def _partition(record: Mapping[str, str]) -> Partition:
     return Partition(
         name=record["PartitionName"],
-        state=required(record, "State", QUESTION),
+        state=required(record, "State", "PartitionName"),
         is_default=record.get("Default") == "YES",
         node_names=expand_hostlist(record.get("Nodes", "")),
-        max_time_s=parse_limit(required(record, "MaxTime", QUESTION)),
+        max_time_s=parse_limit(required(record, "MaxTime", "PartitionName")),
         default_time_s=parse_limit(record.get("DefaultTime", "NONE")),
         priority_tier=_count(record, "PriorityTier", default=1),
         preempt_mode=record.get("PreemptMode", "OFF"),

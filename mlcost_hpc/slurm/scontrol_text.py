@@ -48,8 +48,8 @@ def split_records(text: str, first_key: str, question: str) -> Iterator[Mapping[
         raise SlurmAnswerError(f"{question} answered something else than expected: {text.strip()[:120]!r}")
 
 
-def required(record: Mapping[str, str], key: str, question: str) -> str:
-    """Return a value of a record that must be there.
+def required(record: Mapping[str, str], key: str, first_key: str) -> str:
+    """Return a value that must be there; ``first_key`` is the key of the record's name.
 
     Raises:
         SlurmAnswerError: naming the key and the record.
@@ -57,8 +57,7 @@ def required(record: Mapping[str, str], key: str, question: str) -> str:
     try:
         return record[key]
     except KeyError:
-        name = next(iter(record.values()), "?")
-        raise SlurmAnswerError(f"{question} says nothing of {key} for {name}") from None
+        raise SlurmAnswerError(f"Slurm says nothing of {key} for {first_key}={record[first_key]}") from None
 
 
 def _pairs(lines: list[str]) -> Mapping[str, str]:
