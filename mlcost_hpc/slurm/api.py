@@ -3,6 +3,9 @@
 Every backend (command line, pyslurm, the in-memory fake) answers these questions with these records, and the
 contract suite demands that they agree. Times are UTC seconds since 1970 (integers), durations are seconds,
 memory is bytes. ``None`` means "not known" or "no limit", as each attribute says; it never stands for zero.
+
+Records of which a big site has 100,000 are kept out of the garbage collector (``gc=False``): they cannot be
+part of a cycle, and its visits would take longer than making them.
 """
 
 from __future__ import annotations
@@ -84,7 +87,7 @@ class Partition(msgspec.Struct, frozen=True, kw_only=True):
     root_only: bool = False
 
 
-class Node(msgspec.Struct, frozen=True, kw_only=True):
+class Node(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """One node, as ``scontrol show node`` tells it.
 
     Attributes:
@@ -120,7 +123,7 @@ class Node(msgspec.Struct, frozen=True, kw_only=True):
         return not self.states & (broken | gone | rebooting)
 
 
-class Job(msgspec.Struct, frozen=True, kw_only=True):
+class Job(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """One job (or one array task) the controller knows now, as ``squeue``/``scontrol show job`` tell it.
 
     Attributes:
@@ -166,7 +169,7 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     requeue: bool = False
 
 
-class Run(msgspec.Struct, frozen=True, kw_only=True):
+class Run(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """One accounting row of ``sacct -D -X``: one run of one job. A requeued job has several.
 
     Attributes:
@@ -228,7 +231,7 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
     reservation: str = ""
 
 
-class Reject(msgspec.Struct, frozen=True, kw_only=True):
+class Reject(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """A piece of an answer that could not be read: kept, counted and shown, never a reason to stop.
 
     Attributes:

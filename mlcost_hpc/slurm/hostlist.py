@@ -9,7 +9,7 @@ from mlcost_hpc.errors import SlurmAnswerError
 from mlcost_hpc.slurm.values import NOTHING
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=65536)
 def expand_hostlist(text: str) -> tuple[str, ...]:
     """Return the names of a node list in its order: ``a-[1-2],b`` gives ``a-1``, ``a-2``, ``b``.
 
@@ -20,6 +20,8 @@ def expand_hostlist(text: str) -> tuple[str, ...]:
     """
     if text in NOTHING:
         return ()
+    if "[" not in text and "]" not in text:
+        return tuple(filter(None, text.split(",")))
     return tuple(name for part in _split(text) for name in _expand_name(part, text))
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from calendar import timegm
 from functools import lru_cache
 from time import strptime
@@ -16,10 +15,10 @@ NOTHING = frozenset(
 """Words that stand for the absence of a value."""
 
 _NO_NUMBER = frozenset({"4294967294", "4294967295", "18446744073709551614", "18446744073709551615"})
-_EPOCH = re.compile(r"\d{1,12}")
+# Sentinels are at the end of 32 bits; no job of this century comes near.
+_FIRST_SENTINEL = 4294967294
 
-# Rows of one cluster repeat few different resource lists, so most are parsed once. A message of Slurm
-# can quote a hostile text, but nothing here is keyed by one: TRES lists come from Slurm itself.
+# Rows of one cluster repeat few different resource lists, limits and partitions, so most are read once.
 _CACHED = 65536
 
 
@@ -28,6 +27,7 @@ def text_or_empty(text: str) -> str:
     return "" if text in NOTHING else text
 
 
+@lru_cache(maxsize=_CACHED)
 def parse_names(text: str) -> tuple[str, ...]:
     """Return the names of a comma-separated list without brackets."""
     return () if text in NOTHING else tuple(filter(None, text.split(",")))
@@ -41,13 +41,14 @@ def parse_moment(text: str) -> int | None:
     Raises:
         UnitError: when the text is no time.
     """
-    word = text.strip()
-    if word in NOTHING or word == "0" or word in _NO_NUMBER:
+    # isdigit() alone would let digits of other scripts pass.
+    if text.isdigit() and text.isascii():
+        seconds = int(text)
+        return seconds if 0 < seconds < _FIRST_SENTINEL else None
+    if text in NOTHING:
         return None
-    if _EPOCH.fullmatch(word):
-        return int(word)
     try:
-        return timegm(strptime(word, "%Y-%m-%dT%H:%M:%S"))
+        return timegm(strptime(text, "%Y-%m-%dT%H:%M:%S"))
     except ValueError:
         raise UnitError(f"{text!r} is not a time as Slurm prints it") from None
 
@@ -58,15 +59,16 @@ def parse_count(text: str) -> int | None:
     Raises:
         UnitError: when the text is no number.
     """
-    word = text.strip()
-    if word in NOTHING or word in _NO_NUMBER or word.upper() in ("UNLIMITED", "INFINITE"):
+    if text in _NO_NUMBER:
         return None
-    # isdigit() alone would let digits of other scripts pass.
-    if not (word.isascii() and word.removeprefix("-").isdigit()):
-        raise UnitError(f"{text!r} is not a number")
-    return int(word)
+    if text.isdigit() and text.isascii():
+        return int(text)
+    if text in NOTHING or text.upper() in ("UNLIMITED", "INFINITE"):
+        return None
+    raise UnitError(f"{text!r} is not a number")
 
 
+@lru_cache(maxsize=_CACHED)
 def parse_limit(text: str) -> int | None:
     """Return the seconds of a time limit; None where there is none or it cannot be read.
 
