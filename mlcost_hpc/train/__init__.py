@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from mlcost_hpc.train.checkpoint import Checkpointer as Checkpointer
+    from mlcost_hpc.train.ending import Stopped as Stopped
     from mlcost_hpc.train.loop import Run as Run
-    from mlcost_hpc.train.loop import Stopped as Stopped
     from mlcost_hpc.train.order import BatchOrder as BatchOrder
 
-_HOMES = {"BatchOrder": "order", "Checkpointer": "checkpoint", "Run": "loop", "Stopped": "loop"}
+_HOMES = {"BatchOrder": "order", "Checkpointer": "checkpoint", "Run": "loop", "Stopped": "ending"}
 
 __all__ = ["BatchOrder", "Checkpointer", "Run", "Stopped"]
 

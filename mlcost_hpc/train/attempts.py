@@ -44,7 +44,8 @@ class Attempt(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=False):
         steps_per_second: measured over this attempt, saves left out; None before the first step.
         gpu_model: catalogue name of the GPU it ran on, if the launcher said so.
         gpus: number of GPUs it held.
-        save_seconds: how long the latest save held up or accompanied the training.
+        save_seconds: how long the latest save took, beside the training or in its way.
+        stall_seconds: for how much of that the training stood still.
         restore_seconds: how long finding, checking and loading the checkpoint took.
         checkpoint: name of the checkpoint it started from; None when it started from nothing.
         warnings: what a person should know, e.g. a damaged checkpoint that was passed over.
@@ -64,6 +65,7 @@ class Attempt(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=False):
     gpu_model: str | None = None
     gpus: int = 0
     save_seconds: float | None = None
+    stall_seconds: float | None = None
     restore_seconds: float | None = None
     checkpoint: str | None = None
     warnings: tuple[str, ...] = ()
@@ -72,6 +74,11 @@ class Attempt(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=False):
     def unwarned(self) -> bool:
         """Whether the record was never closed: the attempt still runs, or was killed without a warning."""
         return self.ended is None
+
+    @property
+    def lost_work(self) -> bool:
+        """Whether steps were done and not saved: no warning, too late a warning, or a save that failed."""
+        return self.unwarned or (self.reason != "error" and self.reached_step > self.last_step)
 
 
 def utc_now() -> str:

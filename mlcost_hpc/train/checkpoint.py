@@ -1,25 +1,36 @@
-"""Writing and reading checkpoints with torch: whole or not at all, checked, and safe to load."""
+"""Writing and reading checkpoints: whole or not at all, checked, by one process or by many together."""
 
 from __future__ import annotations
 
-import hashlib
-import os
 import shutil
+from copy import copy
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
-
-import torch
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from mlcost_hpc.errors import CheckpointError, UsageError
 from mlcost_hpc.train import atomic, store
 from mlcost_hpc.train.attempts import utc_now
 from mlcost_hpc.train.manifest import FileSum, Manifest, write_manifest
 from mlcost_hpc.train.ranks import Ranks
+from mlcost_hpc.train.statefile import read_state, write_state
 
 if TYPE_CHECKING:
+    import threading
     from collections.abc import Mapping
 
 SHARED_FILE = "shared.pt"
+OPTIONAL_FILE = "optional.pt"
+
+
+class Part(Protocol):
+    """State that all processes write together, e.g. the shards of a model that no process holds whole."""
+
+    def write(self, folder: Path) -> dict[str, FileSum]:
+        """Write into the new ``folder``; return what this process has written, by path inside it."""
+
+    def read(self, folder: Path) -> None:
+        """Take back what :meth:`write` wrote."""
 
 
 class Restored(NamedTuple):
@@ -29,12 +40,14 @@ class Restored(NamedTuple):
         step: steps done.
         shared: the state all processes have in common.
         own: this process's own state; None when the checkpoint was made by fewer processes.
+        optional: state in common that may be missing; empty then.
         path: its folder.
     """
 
     step: int
     shared: dict[str, Any]
     own: dict[str, Any] | None
+    optional: dict[str, Any]
     path: Path
 
 
@@ -75,13 +88,22 @@ class Checkpointer:
         self._owner = owner
         self._damaged: set[Path] = set()
 
+    def over(self, ranks: Ranks) -> Checkpointer:
+        """Return a checkpointer of the same folder and rules that talks over other communication."""
+        other = copy(self)  # shares what is known about damaged checkpoints
+        other._ranks = ranks
+        return other
+
     def save(
         self,
         step: int,
         shared: Mapping[str, Any],
         own: Mapping[str, Any] | None = None,
         *,
+        optional: Mapping[str, Any] | None = None,
+        parts: Mapping[str, Part] = MappingProxyType({}),
         score: float | None = None,
+        cancelled: threading.Event | None = None,
     ) -> Path:
         """Write one checkpoint and let older ones go.
 
@@ -89,7 +111,10 @@ class Checkpointer:
             step: steps done.
             shared: state that all processes have in common; written by the first one.
             own: state of this process.
+            optional: state in common that a run can do without.
+            parts: what the processes write together, by the name of its folder.
             score: figure of merit for ``keep_best``, lower is better.
+            cancelled: set by another thread to make the save give up.
 
         Returns:
             The folder of the checkpoint.
@@ -99,28 +124,25 @@ class Checkpointer:
         """
         final = self.folder / store.checkpoint_name(step)
         temporary = self._ranks.from_first(store.temporary_folder(self.folder, self._owner))
-        problem = None
-        files: dict[str, FileSum] = {}
-        try:
-            temporary.mkdir(parents=True, exist_ok=True)
-            if self._ranks.is_first:
-                files[SHARED_FILE] = write_state(temporary / SHARED_FILE, dict(shared))
-            name = own_file(self._ranks.rank)
-            files[name] = write_state(temporary / name, dict(own or {}))
-        except (OSError, RuntimeError) as error:
-            problem = f"{type(error).__name__}: {error}"
-        answers = self._ranks.gather((problem, files))
-        problem = next((problem for problem, _ in answers if problem), None)
+        mine: dict[str, dict[str, Any]] = {own_file(self._ranks.rank): dict(own or {})}
+        if self._ranks.is_first:
+            mine[SHARED_FILE] = dict(shared)
+            if optional:
+                mine[OPTIONAL_FILE] = dict(optional)
+        files, problem = _write_all(temporary, mine, cancelled)
+        problem = self._agree(problem)
+        for name, part in parts.items():
+            if problem is None:
+                written, problem = _write_part(part, temporary, name)
+                files |= written
+                problem = self._agree(problem)
+        answers = self._ranks.gather(files)
         if problem is None and self._ranks.is_first:
-            merged = {name: summed for _, part in answers for name, summed in part.items()}
+            merged = {name: summed for answer in answers for name, summed in answer.items()}
             manifest = Manifest(
                 step=step, created=utc_now(), world=self._ranks.world, files=merged, score=score
             )
-            try:
-                write_manifest(temporary, manifest)
-                store.publish(temporary, final)
-            except OSError as error:
-                problem = f"{type(error).__name__}: {error}"
+            problem = _publish(temporary, final, manifest)
         problem = self._ranks.from_first(problem)
         if problem is not None:
             if self._ranks.is_first:
@@ -134,8 +156,13 @@ class Checkpointer:
             self._prune()
         return final
 
-    def restore(self) -> tuple[Restored | None, list[store.PassedOver]]:
+    def restore(
+        self, parts: Mapping[str, Part] = MappingProxyType({})
+    ) -> tuple[Restored | None, list[store.PassedOver]]:
         """Read the newest checkpoint that is whole; the first process checks, all read.
+
+        Args:
+            parts: what reads itself back, by name.
 
         Returns:
             What was read, or None when there is none; and the newer ones that were passed over as damaged.
@@ -155,7 +182,18 @@ class Checkpointer:
         own_path = entry.path / own_file(self._ranks.rank)
         own = read_state(own_path) if own_path.exists() else None
         shared = read_state(entry.path / SHARED_FILE)
-        return Restored(entry.step, shared, own, entry.path), passed_over
+        optional_path = entry.path / OPTIONAL_FILE
+        optional = read_state(optional_path) if optional_path.exists() else {}
+        for name, part in parts.items():
+            if not (entry.path / name).is_dir():
+                msg = f"the checkpoint {entry.path} was made by a different script: it has no part {name!r}"
+                raise CheckpointError(msg)
+            part.read(entry.path / name)
+        return Restored(entry.step, shared, own, optional, entry.path), passed_over
+
+    def _agree(self, problem: str | None) -> str | None:
+        """Return the first problem that any process has."""
+        return next((problem for problem in self._ranks.gather(problem) if problem), None)
 
     def _prune(self) -> None:
         """Let old checkpoints go; one that cannot be deleted must not stop the training."""
@@ -169,68 +207,36 @@ class Checkpointer:
                 continue
 
 
+def _write_all(
+    folder: Path, states: Mapping[str, dict[str, Any]], cancelled: threading.Event | None
+) -> tuple[dict[str, FileSum], str | None]:
+    """Write files; return their sums and what went wrong, if anything."""
+    files = {}
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for name, state in states.items():
+            files[name] = write_state(folder / name, state, cancelled)
+    except (OSError, RuntimeError) as error:
+        return files, f"{type(error).__name__}: {error}"
+    return files, None
+
+
+def _write_part(part: Part, folder: Path, name: str) -> tuple[dict[str, FileSum], str | None]:
+    try:
+        return {f"{name}/{file}": summed for file, summed in part.write(folder / name).items()}, None
+    except (OSError, RuntimeError, CheckpointError) as error:
+        return {}, f"{type(error).__name__}: {error}"
+
+
+def _publish(temporary: Path, final: Path, manifest: Manifest) -> str | None:
+    try:
+        write_manifest(temporary, manifest)
+        store.publish(temporary, final)
+    except OSError as error:
+        return f"{type(error).__name__}: {error}"
+    return None
+
+
 def own_file(rank: int) -> str:
     """Return the name of the file with the state of process ``rank`` alone."""
     return f"own-{rank:05d}.pt"
-
-
-class _SummingWriter:
-    """A file for ``torch.save`` that sums what passes through, so that nothing is read a second time."""
-
-    def __init__(self, file: BinaryIO) -> None:
-        self._file = file
-        self._digest = hashlib.sha256()
-        self._size = 0
-        self.error: OSError | None = None
-
-    def write(self, data: bytes) -> int:
-        self._digest.update(data)
-        self._size += len(data)
-        try:
-            return self._file.write(data)
-        except OSError as error:
-            self.error = error  # torch reports a position that it did not expect, and hides the reason
-            raise
-
-    def flush(self) -> None:
-        self._file.flush()
-
-    def sum(self) -> FileSum:
-        return FileSum(self._size, self._digest.hexdigest())
-
-
-def write_state(path: Path, state: dict[str, Any]) -> FileSum:
-    """Write ``state`` to a new file, bring it to disk, and return its size and checksum.
-
-    Raises:
-        OSError: the disk is full, the quota is spent, ...
-        RuntimeError: torch could not write it.
-    """
-    with path.open("xb") as file:
-        writer = _SummingWriter(file)
-        try:
-            torch.save(state, writer)  # type: ignore[arg-type]  # torch asks for write() and flush() only
-        except RuntimeError:
-            if writer.error is not None:
-                raise writer.error from None
-            raise
-        file.flush()
-        os.fsync(file.fileno())
-        return writer.sum()
-
-
-def read_state(path: Path) -> dict[str, Any]:
-    """Read a file of :func:`write_state` onto the CPU, running no code from it.
-
-    Raises:
-        CheckpointError: it cannot be loaded.
-    """
-    try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # torch and its unpickler raise many kinds
-        msg = f"{path} cannot be loaded: {error}"
-        raise CheckpointError(msg) from error
-    if not isinstance(state, dict):
-        msg = f"{path} cannot be loaded: it holds a {type(state).__name__}, not a dict"
-        raise CheckpointError(msg)
-    return state

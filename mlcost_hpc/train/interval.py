@@ -17,6 +17,9 @@ PRIOR_MTBF_S = 24 * 3600.0
 SHORTEST_S = 10.0
 """No automatic interval is shorter: file systems are shared."""
 
+BUSIEST_SHARE = 0.25
+"""Saves beside the training are written for at most this share of the time: they use the disk and CPUs."""
+
 
 def daly_interval(save_s: float, mtbf_s: float) -> float:
     """Return the interval between saves that loses least time.
@@ -51,8 +54,14 @@ class SavePolicy(Protocol):
     def is_due(self, *, step: int, seconds: float) -> bool:
         """Return whether to save after ``step`` steps, ``seconds`` after the latest save or start."""
 
-    def learn(self, *, save_s: float, mtbf_s: float) -> None:
-        """Take note of what a save cost and how often unwarned stops are expected."""
+    def learn(self, *, save_s: float, write_s: float, mtbf_s: float) -> None:
+        """Take note of a save.
+
+        Args:
+            save_s: how long it held up the training.
+            write_s: how long it took in all, beside the training or in its way.
+            mtbf_s: mean time between unwarned stops, as far as is known now.
+        """
 
 
 class EverySteps:
@@ -65,7 +74,7 @@ class EverySteps:
         """Return whether ``step`` is a multiple of the count."""
         return step % self._count == 0
 
-    def learn(self, *, save_s: float, mtbf_s: float) -> None:
+    def learn(self, *, save_s: float, write_s: float, mtbf_s: float) -> None:
         """Nothing to learn: the interval is fixed."""
 
 
@@ -79,7 +88,7 @@ class EverySeconds:
         """Return whether the interval has passed."""
         return seconds >= self._interval_s
 
-    def learn(self, *, save_s: float, mtbf_s: float) -> None:
+    def learn(self, *, save_s: float, write_s: float, mtbf_s: float) -> None:
         """Nothing to learn: the interval is fixed."""
 
 
@@ -98,11 +107,11 @@ class Adaptive:
         """Return whether the interval has passed."""
         return seconds >= self.interval_s
 
-    def learn(self, *, save_s: float, mtbf_s: float) -> None:
+    def learn(self, *, save_s: float, write_s: float, mtbf_s: float) -> None:
         """Take note of a save; a slow one counts at once, quick ones bring the estimate down slowly."""
         previous = self._save_s
         self._save_s = save_s if previous is None else max(save_s, 0.7 * previous + 0.3 * save_s)
-        self.interval_s = max(SHORTEST_S, daly_interval(self._save_s, mtbf_s))
+        self.interval_s = max(SHORTEST_S, write_s / BUSIEST_SHARE, daly_interval(self._save_s, mtbf_s))
 
 
 def parse_policy(save_every: int | str) -> SavePolicy:

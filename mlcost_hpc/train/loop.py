@@ -14,32 +14,30 @@ the job; started again, it goes on at the step it saved as if nothing had happen
 from __future__ import annotations
 
 import os
-import signal
 import time
 from enum import IntEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from mlcost_hpc.errors import CheckpointError, UsageError
-from mlcost_hpc.train import attempts, rng
-from mlcost_hpc.train.checkpoint import Checkpointer, Restored
-from mlcost_hpc.train.finished import read_finished, write_finished
+from mlcost_hpc.train import attempts, stopping
+from mlcost_hpc.train.bundle import Bundle
+from mlcost_hpc.train.checkpoint import Checkpointer
+from mlcost_hpc.train.ending import Ending, Progress, Stopped
+from mlcost_hpc.train.finished import read_finished
 from mlcost_hpc.train.interval import estimate_mtbf, parse_policy
 from mlcost_hpc.train.journal import Journal
 from mlcost_hpc.train.ranks import Ranks, env_rank
-from mlcost_hpc.train.requeue import EXIT_BUDGET, EXIT_REQUEUE, StopSignal, ask_for_requeue
-from mlcost_hpc.train.state import States
-from mlcost_hpc.train.tree import check_loadable
+from mlcost_hpc.train.requeue import EXIT_BUDGET, EXIT_REQUEUE, StopSignal
+from mlcost_hpc.train.saver import Saver, Way
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from types import TracebackType
 
-_TIMEOUT_LEAD_S = 180.0
-
-
-class Stopped(SystemExit):
-    """The run leaves on purpose before its last step; the process ends with this exit code."""
+    from mlcost_hpc.train.checkpoint import Part
+    from mlcost_hpc.train.order import BatchOrder
+    from mlcost_hpc.train.snapshot import Snapshot
 
 
 class _Wish(IntEnum):
@@ -60,11 +58,12 @@ class Run:
             least, from what saves cost and how often stops came without a warning.
         keep_last: how many of the newest checkpoints stay (at least 2).
         keep_best: how many of those with the lowest :attr:`score` stay besides.
+        saves: ``"background"`` (a copy of the state in host memory, written by a thread), ``"blocking"``, or
+            ``"auto"``: in the background when the state is large and there is memory for the copy.
         environment: for tests; the process environment otherwise.
 
     Attributes:
         folder: the run folder.
-        values: small plain values (numbers, text, lists) that belong into the checkpoint.
         score: figure of merit of the present state for ``keep_best``, lower is better.
 
     Raises:
@@ -78,40 +77,40 @@ class Run:
         save_every: int | str = "auto",
         keep_last: int = 2,
         keep_best: int = 0,
+        saves: Way = "auto",
         environment: Mapping[str, str] = os.environ,
     ) -> None:
         self.folder = Path(environment.get("MLCOST_RUN_DIR") or folder)
-        self.values: dict[str, Any] = {}
         self.score: float | None = None
         self._environment = environment
         self._policy = parse_policy(save_every)
         self._keep = {"keep_last": keep_last, "keep_best": keep_best}
-        self._states = States()
+        self._saves: Way = saves
+        self._bundle = Bundle()
         self._signal = StopSignal()
         self._is_first = env_rank(environment) == 0
-        self._ranks: Ranks | None = None
-        self._checkpointer: Checkpointer | None = None
         self._first_step: int | None = None
-        self._rng_state: dict[str, Any] | None = None
         self._total = 0
         self._step = 0
-        self._saved_step = -1
-        self._saved_at = self._began_at = time.monotonic()
-        self._saving_s = 0.0
+        self._began_at = time.monotonic()
         self._wish = _Wish.GO_ON
         self._note: str | None = None
 
     def __enter__(self) -> Self:
+        self._earlier: list[attempts.Attempt] = []
         if self._is_first:
             try:
                 self.folder.mkdir(parents=True, exist_ok=True)
             except OSError as error:
                 msg = f"the run folder {self.folder} cannot be made: {error.strerror}"
                 raise CheckpointError(msg) from error
-        self._earlier = attempts.read_attempts(self.folder) if self._is_first else []
+            self._earlier = attempts.read_attempts(self.folder)
         attempt = attempts.new_attempt(self._environment, self.folder)
         self._journal = Journal(self.folder, attempt, is_first=self._is_first)
         self._journal.update()
+        self._ending = Ending(
+            self.folder, self._journal, self._signal, environment=self._environment, is_first=self._is_first
+        )
         self._signal.__enter__()
         return self
 
@@ -119,18 +118,26 @@ class Run:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         try:
-            if error is None:
-                self._finish()
-            elif isinstance(error, Stopped):
+            if isinstance(error, Stopped):
                 pass
-            elif self._signal.is_set and self._first_step is not None:
-                # Being stopped breaks things on the way (peers gone, loaders killed): not the script's fault.
+            elif error is None and self._first_step is None:
+                self._journal.close("finished")
+            elif error is None:
+                self._saver.settle()
+                self._ending.finish(self._total, self._progress())
+            elif self._first_step is not None and self._ending.is_stop_to_blame(error):
+                self._saver.settle()
                 self._journal.warn(f"the step after {self._step} failed while stopping: {error!r}")
-                self._leave(self._why_stopped(), EXIT_REQUEUE)
+                self._ending.leave(self._ending.ask_why()[0], EXIT_REQUEUE, self._progress())
             else:
                 self._journal.close("error", reached_step=self._step, steps_per_second=self._speed())
         finally:
             self._signal.__exit__(kind, error, trace)
+
+    @property
+    def values(self) -> dict[str, Any]:
+        """Small plain values (numbers, text, lists) that belong into the checkpoint."""
+        return self._bundle.values
 
     def state(self, **objects: object) -> None:
         """Name the objects whose state belongs into the checkpoint.
@@ -142,10 +149,31 @@ class Run:
         Raises:
             UsageError: an object has no state, a name is taken, or the loop has already started.
         """
-        if self._first_step is not None:
-            raise UsageError("run.state() must come before the training loop starts")
+        self._refuse_late_state()
         for name, item in objects.items():
-            self._states.add(name, item)
+            self._bundle.required.add(name, item)
+
+    def optional_state(self, **objects: object) -> None:
+        """Name objects that are worth saving only when there is time: a cache, an average of the weights.
+
+        When the last save before a kill had no time for them, they start afresh, with a warning.
+
+        Raises:
+            UsageError: as for :meth:`state`.
+        """
+        self._refuse_late_state()
+        for name, item in objects.items():
+            self._bundle.optional.add(name, item)
+
+    def sharded_state(self, **parts: Part) -> None:
+        """Name state that the processes write together, see :class:`mlcost_hpc.train.sharded.Sharded`.
+
+        Raises:
+            UsageError: the loop has already started.
+        """
+        self._refuse_late_state()
+        for name, part in parts.items():
+            self._bundle.add_part(name, part)
 
     def restore(self) -> int:
         """Put all named objects back to the newest whole checkpoint and return the steps already done.
@@ -161,6 +189,16 @@ class Run:
             self._first_step = self._restore()
         return self._first_step
 
+    def batches(self, samples: Any, order: BatchOrder, **options: Any) -> Iterator[Any]:
+        """Return the batches from the next step on, fetched by ``DataLoader`` (which takes ``options``).
+
+        Call it before the loop and take one batch a step with ``next()``. Workers outlive Slurm's signals
+        until the step is saved, and random augmentation repeats exactly after a restart.
+        """
+        from mlcost_hpc.train.loader import load_batches
+
+        return load_batches(samples, order, start=self.restore(), shield=self._signal.shield, **options)
+
     def steps(self, total: int) -> Iterator[int]:
         """Yield the numbers (from 0) of the steps still to do; saves and stops happen between them.
 
@@ -172,15 +210,13 @@ class Run:
         self._step = self.restore()
         self._total = total
         self._journal.update(total_steps=total)
-        if self._rng_state is not None:  # at the last moment: making a loader's iterator draws a number
-            rng.restore(self._rng_state)
-            self._rng_state = None
-        self._began_at = self._saved_at = time.monotonic()
+        self._bundle.restore_generators()
+        self._began_at = self._saver.latest_at = time.monotonic()
         while self._step < total and self._wish is _Wish.GO_ON:
             yield self._step
             self._step += 1
             self._between_steps()
-        self._save_or_warn()
+        self._saver.save_now(self._snapshot())
 
     def stop(self, note: str) -> None:
         """End the run after this step as finished, e.g. because it no longer improves."""
@@ -190,43 +226,22 @@ class Run:
         """Save after this step and leave with exit code 4: the money is spent, do not requeue."""
         self._wish, self._note = max(self._wish, _Wish.BUDGET), note
 
+    def _refuse_late_state(self) -> None:
+        if self._first_step is not None:
+            raise UsageError("state must be named before the training loop starts")
+
     def _restore(self) -> int:
-        began = time.monotonic()
         self._ranks = Ranks(self._environment)
-        self._checkpointer = Checkpointer(
+        attempt = self._journal.attempt
+        checkpointer = Checkpointer(
             self.folder / "checkpoints",
             ranks=self._ranks,
-            owner=f"{self._journal.attempt.job_id}.{self._journal.attempt.restart}",
+            owner=f"{attempt.job_id}.{attempt.restart}",
             **self._keep,
         )
-        self._states.check()
-        restored, passed_over = self._checkpointer.restore()
-        for path, problem in passed_over:
-            self._journal.warn(f"checkpoint {path.name} is damaged ({problem}) and was passed over")
-        if restored is None:
-            if passed_over:
-                self._journal.warn("no whole checkpoint is left; starting from step 0")
-            return 0
-        self._load(restored)
-        seconds = time.monotonic() - began
-        self._saved_step = restored.step
-        self._journal.update(
-            first_step=restored.step,
-            last_step=restored.step,
-            reached_step=restored.step,
-            checkpoint=restored.path.name,
-            restore_seconds=round(seconds, 3),
-        )
-        self._journal.say(f"resumed at step {restored.step} from {restored.path.name} ({seconds:.2f} s)")
-        return restored.step
-
-    def _load(self, restored: Restored) -> None:
-        self._states.load(restored.shared["states"])
-        self.values.update(restored.shared["values"])
-        if restored.own is None:
-            self._journal.warn("the checkpoint was made by fewer processes; random numbers start afresh here")
-        else:
-            self._rng_state = restored.own["rng"]
+        self._saver = Saver(checkpointer, self._ranks, self._policy, self._saves, self._journal, self._mtbf)
+        self._bundle.check()
+        return self._saver.resume(self._bundle)
 
     def _stop_if_finished(self, total: int) -> None:
         mark = read_finished(self.folder)
@@ -237,85 +252,47 @@ class Run:
         raise Stopped(0)
 
     def _between_steps(self) -> None:
-        assert self._ranks is not None  # noqa: S101 - restore() has run
         self._journal.beat(self._step, self._speed())
+        self._saver.poll()
         wish = _Wish.SIGNAL if self._signal.is_set else self._wish
-        is_due = self._policy.is_due(step=self._step, seconds=time.monotonic() - self._saved_at)
-        highest, must_save = self._ranks.highest(wish, int(self._ranks.is_first and is_due))
+        is_due = self._ranks.is_first and self._saver.is_due(self._step)
+        highest, must_save = self._ranks.highest(wish, int(is_due))
         self._wish = _Wish(highest)
-        if self._wish is _Wish.SIGNAL and self._step < self._total:
-            self._save_or_warn()
-            self._leave(self._why_stopped(), EXIT_REQUEUE)
-        elif self._wish is _Wish.BUDGET:
-            self._save_or_warn()
-            self._leave("budget", EXIT_BUDGET)
-        elif must_save and self._step < self._total:
-            self._save_or_warn()
-
-    def _save_or_warn(self) -> None:
-        """Save; a save that fails costs its work only when the run is killed, so training goes on."""
-        assert self._checkpointer is not None  # noqa: S101 - restore() has run
-        if self._saved_step == self._step:
+        if self._step == self._total:
             return
-        began = time.monotonic()
-        check_loadable(self.values, "run.values")
-        shared = {"states": self._states.capture(), "values": self.values}
-        try:
-            self._checkpointer.save(self._step, shared, {"rng": rng.capture()}, score=self.score)
-        except CheckpointError as error:
-            self._journal.warn(str(error))
-        else:
-            self._saved_step = self._step
-        self._saved_at = time.monotonic()
-        seconds = self._saved_at - began
-        self._saving_s += seconds
-        self._journal.update(
-            last_step=max(self._saved_step, 0),
-            reached_step=self._step,
-            save_seconds=round(seconds, 3),
-            steps_per_second=self._speed(),
+        if self._wish is _Wish.SIGNAL:
+            self._save_and_leave()
+        elif self._wish is _Wish.BUDGET:
+            self._saver.save_now(self._snapshot())
+            self._ending.leave("budget", EXIT_BUDGET, self._progress())
+        elif must_save:
+            self._saver.save(self._snapshot())
+
+    def _snapshot(self) -> Snapshot:
+        return self._bundle.capture(self._step, self.score)
+
+    def _save_and_leave(self) -> None:
+        reason, seconds_left = self._ending.ask_why() if self._ranks.is_first else ("signal", 0.0)
+        snapshot = self._snapshot()
+        plan = stopping.plan_stop(
+            seconds_left,
+            required_s=self._saver.expected_s(snapshot.without_optional()),
+            optional_s=self._saver.expected_s(snapshot) - self._saver.expected_s(snapshot.without_optional()),
+            background_s=self._saver.background_left_s,
         )
-        self._policy.learn(save_s=seconds, mtbf_s=self._mtbf())
+        reason, plan = self._ranks.from_first((reason, plan))
+        self._saver.save_last(snapshot, plan)
+        self._ending.leave(reason, EXIT_REQUEUE, self._progress())
 
     def _mtbf(self) -> float:
-        unwarned = sum(1 for attempt in self._earlier if attempt.unwarned)
-        return estimate_mtbf(unwarned, attempts.observed_seconds([*self._earlier, self._journal.attempt]))
+        lost = sum(1 for attempt in self._earlier if attempt.lost_work)
+        return estimate_mtbf(lost, attempts.observed_seconds([*self._earlier, self._journal.attempt]))
 
     def _speed(self) -> float | None:
-        done = self._step - (self._first_step or 0)
-        seconds = time.monotonic() - self._began_at - self._saving_s
-        return round(done / seconds, 6) if done > 0 and seconds > 0 else None
+        if self._first_step is None or self._step <= self._first_step:
+            return None
+        seconds = time.monotonic() - self._began_at - self._saver.stalled_s
+        return round((self._step - self._first_step) / seconds, 6) if seconds > 0 else None
 
-    def _why_stopped(self) -> attempts.Reason:
-        if self._signal.received is signal.SIGINT or "SLURM_JOB_ID" not in self._environment:
-            return "signal"
-        end = self._environment.get("SLURM_JOB_END_TIME", "")
-        if end.isdigit() and time.time() >= int(end) - _TIMEOUT_LEAD_S:
-            return "timeout"
-        return "preempted"
-
-    def _leave(self, reason: attempts.Reason, code: int) -> None:
-        """Close the record and end the process; the batch script does the rest."""
-        is_interrupt = self._signal.received is signal.SIGINT
-        if code == EXIT_REQUEUE and is_interrupt:
-            code = 128 + signal.SIGINT
-        self._journal.close(reason, reached_step=self._step, steps_per_second=self._speed())
-        self._journal.say(
-            f"stopped after step {self._step} ({self._note or reason}); saved: {self._saved_step}"
-        )
-        if code == EXIT_REQUEUE and self._is_first:
-            try:
-                ask_for_requeue(self.folder, self._journal.attempt)
-            except OSError as error:
-                self._journal.warn(f"the wish to be requeued cannot be written: {error}")
-        self._signal.release_children()
-        raise Stopped(code)
-
-    def _finish(self) -> None:
-        if self._first_step is None:
-            self._journal.close("finished")
-            return
-        if self._is_first:
-            write_finished(self.folder, step=self._step, total_steps=self._total, note=self._note)
-        self._journal.close("finished", reached_step=self._step, steps_per_second=self._speed())
-        self._journal.say(f"finished after step {self._step}" + (f" ({self._note})" if self._note else ""))
+    def _progress(self) -> Progress:
+        return Progress(self._step, self._saver.saved_step, self._speed(), self._note)

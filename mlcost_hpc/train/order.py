@@ -57,7 +57,7 @@ class BatchOrder:
         """Return this process's sample numbers for ``step``: int64, shape ``(batch_size / world,)``."""
         epoch = self.epoch(step)
         if epoch != self._epoch:
-            generator = torch.Generator().manual_seed(_mix(self.seed, epoch))
+            generator = torch.Generator().manual_seed(mix_seed(self.seed, epoch))
             self._permutation = torch.randperm(self.size, generator=generator)
             self._epoch = epoch
         start = (step % self.steps_per_epoch) * self.batch_size
@@ -85,6 +85,6 @@ class BatchOrder:
                 raise CheckpointError(msg)
 
 
-def _mix(seed: int, epoch: int) -> int:
+def mix_seed(seed: int, epoch: int) -> int:
     """Return one seed for a pair, so that (0, 1) and (1, 0) differ; the odd factor is 2^64 / golden ratio."""
     return (seed * 0x9E37_79B9_7F4A_7C15 + epoch) % 2**63

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from copy import copy
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import torch
@@ -47,6 +48,13 @@ class Ranks:
                     f"torch.distributed.init_process_group() before the training loop, or start one process"
                 )
                 raise UsageError(msg)
+
+    def twin(self) -> Ranks:
+        """Return the same processes with communication of its own. All processes must call it alike."""
+        other = copy(self)
+        if self._group is not None:
+            other._group = dist.new_group(backend="gloo")
+        return other
 
     @property
     def is_first(self) -> bool:

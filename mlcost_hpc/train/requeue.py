@@ -7,11 +7,11 @@ workers, so the same wish is also left as a file, :func:`ask_for_requeue`.
 
 from __future__ import annotations
 
-import mmap
 import os
 import signal
 import threading
 import time
+from multiprocessing.sharedctypes import RawValue
 from typing import TYPE_CHECKING, Any, Self
 
 from mlcost_hpc.train import atomic
@@ -41,16 +41,41 @@ STOP_SIGNALS = (signal.SIGTERM, signal.SIGUSR2)
 _OBEY, _SHIELD = 0, 1
 
 
+class Shield:
+    """Makes a child process outlive the stop signals as long as the training wants it to live.
+
+    It is picklable, so it also reaches children that are spawned.
+    """
+
+    def __init__(self, signals: tuple[int, ...], shared: Any) -> None:
+        self._signals = signals
+        self._shared = shared
+
+    def __call__(self, worker: int = 0) -> None:  # noqa: ARG002 - loaders pass the worker's number
+        """Install the handlers in the child that calls this."""
+        for number in self._signals:
+            signal.signal(number, self.obey_or_ignore)
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal sends Ctrl-C to all; the parent decides
+
+    def obey_or_ignore(self, number: int, _frame: FrameType | None) -> None:
+        """Die of the signal when the training has ended, else go on."""
+        if self._shared.value == _OBEY:
+            os._exit(128 + number)
+
+
 class StopSignal:
     """Turns any number of TERM, USR2 and Ctrl-C signals into one flag that the loop reads between steps.
 
-    Forked children (DataLoader workers) are signalled by Slurm too. As long as training goes on they must
+    Child processes (DataLoader workers) are signalled by Slurm too. As long as training goes on they must
     stay alive, or the step that is running cannot be finished and saved; afterwards they must die when
-    told to, or the job would hang. Both sides share one byte of memory that says which of the two holds.
+    told to, or the job would hang. They share one byte of memory with this process that says which of the
+    two holds. Forked children are covered by themselves; torch's loader workers take SIGTERM back for
+    themselves, so they need :attr:`shield` as their ``worker_init_fn``.
 
     Use it as a context manager in the main thread; leaving restores the handlers that were there.
 
     Attributes:
+        shield: called in a child process, makes it outlive the signals as long as training goes on.
         received: the first signal that arrived, or None.
         received_at: ``time.monotonic()`` of that moment, or None.
     """
@@ -59,7 +84,8 @@ class StopSignal:
         self._signals = tuple(signals)
         self._previous: dict[int, Any] = {}
         self._owner = os.getpid()
-        self._shared = mmap.mmap(-1, 1)  # anonymous and shared with forked children
+        self._shared = RawValue("b", _OBEY)
+        self.shield = Shield(self._signals, self._shared)
         self.received: signal.Signals | None = None
         self.received_at: float | None = None
 
@@ -68,10 +94,17 @@ class StopSignal:
         """Whether this process has been told to stop."""
         return self.received is not None
 
+    def wait(self, timeout_s: float) -> bool:
+        """Wait for a signal for at most so many seconds; return whether there was one."""
+        give_up_at = time.monotonic() + timeout_s
+        while not self.is_set and time.monotonic() < give_up_at:
+            time.sleep(0.02)
+        return self.is_set
+
     def __enter__(self) -> Self:
         if threading.current_thread() is not threading.main_thread():
             return self  # Python delivers signals to the main thread only; its owner decides there
-        self._shared[0] = _SHIELD
+        self._shared.value = _SHIELD
         for number in self._signals:
             self._previous[number] = signal.signal(number, self._note)
         self._previous[signal.SIGINT] = signal.signal(signal.SIGINT, self._interrupt)
@@ -87,12 +120,11 @@ class StopSignal:
 
     def release_children(self) -> None:
         """Let forked children die of the next signal: no step needs them any more."""
-        self._shared[0] = _OBEY
+        self._shared.value = _OBEY
 
     def _note(self, number: int, _frame: FrameType | None) -> None:
         if os.getpid() != self._owner:
-            if self._shared[0] == _OBEY:
-                os._exit(128 + number)
+            self.shield.obey_or_ignore(number, _frame)
             return
         if self.received is None:
             self.received = signal.Signals(number)

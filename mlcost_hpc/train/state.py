@@ -39,6 +39,11 @@ class States:
             raise UsageError(msg)
         self._objects[name] = _as_stateful(name, item)
 
+    @property
+    def is_empty(self) -> bool:
+        """Whether no object was added."""
+        return not self._objects
+
     def capture(self) -> dict[str, Any]:
         """Return the state of all objects; tensors are shared with them, not copied."""
         return {name: item.state_dict() for name, item in self._objects.items()}

@@ -46,9 +46,9 @@ def test_the_rate_of_stops_moves_from_the_prior_to_what_was_seen():
 def test_the_adaptive_interval_grows_with_the_cost_of_saves():
     """A slow save lengthens the interval at once; fixed policies do not learn."""
     policy = interval.Adaptive()
-    policy.learn(save_s=1.0, mtbf_s=6 * HOUR)
+    policy.learn(save_s=1.0, write_s=1.0, mtbf_s=6 * HOUR)
     before = policy.interval_s
-    policy.learn(save_s=9.0, mtbf_s=6 * HOUR)
+    policy.learn(save_s=9.0, write_s=9.0, mtbf_s=6 * HOUR)
     assert policy.interval_s == pytest.approx(interval.daly_interval(9.0, 6 * HOUR))
     assert policy.interval_s > 2 * before
     assert not policy.is_due(step=1, seconds=policy.interval_s - 1)

@@ -115,19 +115,25 @@ def test_a_finished_run_can_be_prolonged(tmp_path, start_worker, undisturbed, re
     assert read_result(out) == undisturbed
 
 
-def test_forked_loader_workers_survive_the_signal_until_the_save(
-    tmp_path, start_worker, undisturbed, read_result
+@pytest.mark.parametrize("context", ["fork", "spawn"])
+def test_loader_workers_survive_the_signal_until_the_save(
+    tmp_path, start_worker, undisturbed, read_result, context
 ):
-    """Slurm signals every process of a step: a loader worker that dies would take the last step with it."""
-    worker = start_worker(tmp_path, 30, "--hold-step", 12, "--loader-workers", 2)
+    """Slurm signals every process of a step; a loader worker that died of it would break the running step.
+
+    Random augmentation in two workers, one or none is the same, so the result is that without workers.
+    """
+    worker = start_worker(tmp_path, 30, "--hold-step", 12, "--loader-workers", 2, "--loader-context", context)
     worker.wait_for("holding")
     children = [int(pid) for pid in children_of(worker.process.pid)]
     assert len(children) >= 2
+    for pid in children:
+        os.kill(pid, signal.SIGTERM)
     for pid in [*children, worker.process.pid]:
         os.kill(pid, signal.SIGTERM)
     code, _, err = worker.end("go on\n")
     assert code == 85, err
-    assert "stopped after step 13" in err
+    assert "stopped after step 13 (signal); step 13 is saved" in err
     code, out, _ = start_worker(tmp_path, 30).end()
     assert code == 0
     assert read_result(out) == undisturbed

@@ -1,6 +1,6 @@
 """A small training run for the tests, started as a process of its own.
 
-    python worker.py FOLDER STEPS [--save-every N] [--hold-at FUNCTION] [--hold-step N] [--loader-workers N]
+    python worker.py FOLDER STEPS [--save-every N] [--hold-at FUNCTION] [--hold-step N] ...
 
 Prints ``step N`` before each step and at the end ``result <sum of all parameters> <random numbers>``. With
 ``--hold-at`` the process says ``holding`` and waits for ever when the second save reaches that function;
@@ -16,13 +16,13 @@ import threading
 
 import numpy as np
 import torch
-from torch.utils.data import DataLoader, TensorDataset
 
 from mlcost_hpc.train import BatchOrder, Run, checkpoint
 
 
 def hold_second_call(name: str) -> None:
-    function = getattr(checkpoint.store if name == "publish" else checkpoint, name)
+    home = checkpoint.store if name == "publish" else checkpoint
+    function = getattr(home, name)
     calls = 0
 
     def wrapped(*arguments, **options):
@@ -33,7 +33,17 @@ def hold_second_call(name: str) -> None:
             threading.Event().wait()
         return function(*arguments, **options)
 
-    setattr(checkpoint.store if name == "publish" else checkpoint, name, wrapped)
+    setattr(home, name, wrapped)
+
+
+class Noisy:
+    """Samples with random augmentation, which needs the loader's seeds to be right."""
+
+    def __init__(self, data):
+        self.data = data
+
+    def __getitem__(self, index):
+        return self.data[index] + 0.1 * torch.randn(8) + 0.1 * random.random() + 0.1 * np.random.random()
 
 
 class Momentum:
@@ -65,6 +75,8 @@ def main() -> None:
     parser.add_argument("--hold-at")
     parser.add_argument("--hold-step", type=int, default=-1)
     parser.add_argument("--loader-workers", type=int, default=0)
+    parser.add_argument("--loader-context", default="fork")
+    parser.add_argument("--saves", default="auto")
     options = parser.parse_args()
     if options.hold_at:
         hold_second_call(options.hold_at)
@@ -78,21 +90,18 @@ def main() -> None:
     generator = np.random.default_rng(7)
     order = BatchOrder(len(data), 16, seed=7)
 
-    with Run(options.folder, save_every=options.save_every) as run:
+    with Run(options.folder, save_every=options.save_every, saves=options.saves) as run:
         run.state(model=model, optimizer=optimizer, order=order, generator=generator)
         run.values["draws"] = 0.0
-        start = run.restore()
-        batches = iter(
-            DataLoader(
-                TensorDataset(data),
-                batch_sampler=order.starting_at(start),
-                num_workers=options.loader_workers,
-                multiprocessing_context="fork" if options.loader_workers else None,
-            )
+        batches = run.batches(
+            Noisy(data),
+            order,
+            num_workers=options.loader_workers,
+            multiprocessing_context=options.loader_context if options.loader_workers else None,
         )
         for step in run.steps(options.steps):
             print(f"step {step}", flush=True)
-            (batch,) = next(batches)
+            batch = next(batches)
             if step == options.hold_step:
                 print("holding", flush=True)
                 sys.stdin.readline()
