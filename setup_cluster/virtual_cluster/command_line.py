@@ -1,0 +1,179 @@
+"""The ``cluster`` command."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shlex
+import sys
+import time
+from typing import TYPE_CHECKING
+
+from virtual_cluster import record, settings
+from virtual_cluster.errors import ClusterError, UsageError
+from virtual_cluster.layout import DEFAULT_NAME, existing, home_folder, layout_of
+from virtual_cluster.lifecycle import Cluster
+from virtual_cluster.site import ML_SITE
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+_EPILOG = """\
+NAME can be given as --name NAME or as the first word; default: mlcost.
+Everything of a cluster is in $MLCOST_CLUSTER_HOME/NAME (default /var/tmp/mlcost/NAME).
+Exit codes: 0 done, 1 failed or not running, 2 wrong usage; exec gives the command's own.
+
+  cluster up --name trial --grace 30 --user-signal on
+  cluster exec trial -- sbatch --partition spot job.sh
+  eval "$(cluster env trial)"; sinfo
+  cluster set trial grace=0 preempt-mode=cancel
+  cluster down trial --purge
+"""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command; gives the exit code."""
+    words = list(sys.argv[1:] if argv is None else argv)
+    command: list[str] = []
+    if "--" in words:
+        at = words.index("--")
+        words, command = words[:at], words[at + 1 :]
+    arguments = _parser().parse_args(words)
+    try:
+        return _dispatch(arguments, command)
+    except ClusterError as error:
+        print(f"cluster: {error}", file=sys.stderr)
+        return error.exit_code
+    except KeyboardInterrupt:
+        print("cluster: interrupted; `up` completes, `down` cleans up", file=sys.stderr)
+        return 130
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="cluster",
+        description="A real Slurm of eight virtual nodes on this machine, for trials and tests.",
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    up = _command(commands, "up", "start it, or complete what is missing")
+    for key, text in settings.HELP.items():
+        up.add_argument(f"--{settings.option_name(key)}", dest=key, metavar="VALUE", help=text)
+    _command(commands, "status", "say what runs; exit code 1 unless all does")
+    down = _command(commands, "down", "end every process of it")
+    down.add_argument(
+        "--purge", action="store_true", help="remove its files; with the last cluster, its users"
+    )
+    _command(commands, "env", "print the export lines for a shell's eval")
+    _command(commands, "exec", "run a command with its environment: exec [NAME] -- COMMAND...")
+    _command(commands, "set", "change settings while it runs: set [NAME] grace=0 user-signal=on ...")
+    commands.add_parser("list", help="every cluster of this machine")
+    return parser
+
+
+def _command(
+    commands: argparse._SubParsersAction[argparse.ArgumentParser], name: str, text: str
+) -> argparse.ArgumentParser:
+    parser = commands.add_parser(name, help=text, description=text)
+    parser.add_argument("--name", dest="option_name", metavar="NAME", help=f"default: {DEFAULT_NAME}")
+    parser.add_argument("words", nargs="*", metavar="WORD", help=argparse.SUPPRESS)
+    return parser
+
+
+def _dispatch(arguments: argparse.Namespace, command: list[str]) -> int:
+    home = home_folder(os.environ)
+    if arguments.command == "list":
+        return _list()
+    name, assignments = _split(arguments.words, arguments.option_name)
+    if assignments and arguments.command != "set":
+        raise UsageError(f"unexpected '{assignments[0]}'")
+    if command and arguments.command != "exec":
+        raise UsageError(f"unexpected '{command[0]}'")
+    cluster = Cluster(layout_of(home, name), ML_SITE, _Progress())
+    match arguments.command:
+        case "up":
+            given = {key: getattr(arguments, key) for key in settings.HELP}
+            cluster.up({k: settings.parse_value(k, v) for k, v in given.items() if v is not None})
+            print(f"cluster '{name}' is up: eval \"$({shlex.quote(sys.argv[0])} env {name})\"")
+        case "set":
+            if not assignments:
+                raise UsageError(
+                    f"set needs NAME=VALUE (known: {', '.join(map(settings.option_name, settings.HELP))})"
+                )
+            cluster.set(dict(map(settings.parse_assignment, assignments)))
+        case "down":
+            cluster.down(purge=arguments.purge)
+        case "status":
+            return _status(cluster)
+        case "env":
+            _require_record(cluster)
+            for key, value in cluster.environment().items():
+                print(f"export {key}={shlex.quote(value)}")
+        case "exec":
+            _require_record(cluster)
+            return _exec(cluster, command)
+    return 0
+
+
+def _split(words: list[str], option_name: str | None) -> tuple[str, list[str]]:
+    rest = list(words)
+    positional = rest.pop(0) if rest and "=" not in rest[0] else None
+    if positional and option_name and positional != option_name:
+        raise UsageError(f"two names: '{positional}' and '{option_name}'")
+    return positional or option_name or DEFAULT_NAME, rest
+
+
+def _require_record(cluster: Cluster) -> None:
+    if record.read(cluster.layout) is None:
+        name = cluster.layout.name
+        raise ClusterError(f"no cluster '{name}'; `up --name {name}` makes it")
+
+
+def _exec(cluster: Cluster, command: list[str]) -> int:
+    if not command:
+        raise UsageError("exec needs a command after '--'")
+    sys.stdout.flush()
+    try:
+        os.execvpe(command[0], command, {**os.environ, **cluster.environment()})
+    except OSError as error:
+        print(f"cluster: {command[0]}: {error.strerror}", file=sys.stderr)
+        return 127
+
+
+def _status(cluster: Cluster) -> int:
+    found = record.read(cluster.layout)
+    if found is None:
+        print(f"cluster '{cluster.layout.name}': not there")
+        return 1
+    shown = " ".join(f"{settings.option_name(k)}={v}" for k, v in settings.to_json(found.settings).items())
+    print(f"cluster '{cluster.layout.name}' Slurm {found.version} in {cluster.layout.folder}")
+    print(f"settings: {shown}")
+    for name, pid in cluster.daemon_states().items():
+        print(f"  {name:<16} {f'runs, pid {pid}' if pid else 'does not run'}")
+    for node in cluster.nodes():
+        print(f"  node {node.name:<11} {node.state}")
+    return 0 if cluster.is_up() else 1
+
+
+def _list() -> int:
+    for layout in existing(home_folder(os.environ)):
+        found = record.read(layout)
+        states = Cluster(layout, ML_SITE, _Progress()).daemon_states()
+        running = sum(1 for pid in states.values() if pid)
+        if found:
+            print(
+                f"{layout.name:<20} Slurm {found.version}  {running}/{len(states)} daemons run  "
+                f"port {found.ports.base}  {layout.folder}"
+            )
+    return 0
+
+
+class _Progress:
+    """Prints what happens with the seconds since the beginning."""
+
+    def __init__(self) -> None:
+        self._begin = time.monotonic()
+
+    def __call__(self, text: str) -> None:
+        print(f"[{time.monotonic() - self._begin:5.1f} s] {text}", flush=True)
