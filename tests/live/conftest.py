@@ -1,7 +1,7 @@
 """A running Slurm for the live tests.
 
-``cluster`` is one cluster for the whole session, brought up if it is not; its environment is applied, so that
-Slurm's commands and the product under test talk to it. It is left running, so the next session begins at once;
+``cluster`` is one cluster for the whole session, brought up if it is not; its environment is applied, so
+that Slurm's commands and the product under test talk to it. It is left running, so the next session begins at once;
 ``setup_cluster/cluster down mlcost-test`` ends it. ``MLCOST_TEST_CLUSTER`` names another one.
 """
 
@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import subprocess
 import time
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -21,6 +22,14 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).resolve().parents[2]
 PROGRAM = ROOT / "setup_cluster" / "cluster"
+DEFAULTS = (
+    "grace=20",
+    "user-signal=off",
+    "kill-wait=10",
+    "cred-expire=5",
+    "preempt=partition",
+    "preempt-mode=requeue",
+)
 
 
 @dataclass(frozen=True)
@@ -43,9 +52,14 @@ class LiveCluster:
         pairs = (line.removeprefix("export ").partition("=") for line in lines)
         return {key: value.strip("'") for key, _, value in pairs}
 
-    def set(self, *assignments: str) -> None:
-        """Change settings, e.g. ``cluster.set("grace=0", "user-signal=on")``."""
+    @contextmanager
+    def settings(self, *assignments: str) -> Iterator[None]:
+        """Other settings for a while: ``with cluster.settings("grace=0", "user-signal=on"): ...``."""
         self.program("set", *assignments)
+        try:
+            yield
+        finally:
+            self.program("set", *DEFAULTS)
 
     def run(self, *argv: str | Path, user: str | None = None, cwd: Path | None = None) -> str:
         """What a command prints; ``user``: as another user of the site, e.g. ``mlc-ana``."""
@@ -84,10 +98,7 @@ def wait_for(ask: Callable[[], str], seconds: float, what: str) -> str:
 def session_cluster() -> LiveCluster:
     """The session's cluster with the default settings, without its environment applied."""
     live = LiveCluster(os.environ.get("MLCOST_TEST_CLUSTER", "mlcost-test"))
-    live.program(
-        "up", "--grace=20", "--user-signal=off", "--kill-wait=10", "--cred-expire=5",
-        "--preempt=partition", "--preempt-mode=requeue",
-    )  # fmt: skip
+    live.program("up", *(f"--{assignment}" for assignment in DEFAULTS))
     return live
 
 
