@@ -15,7 +15,9 @@ from mlcost_hpc.errors import MlcostError, SlurmCommandError
 
 COMMANDS: dict[str, tuple[str, str]] = {
     # name: (module:attribute, one line for `mlcost --help`, so that help loads nothing)
+    "doctor": ("mlcost_hpc.cli.doctor:doctor", "Say which Slurm this is, and what will go wrong on it."),
     "gpu": ("mlcost_hpc.cli.gpu:gpu", "Show GPU models, watch this node's GPUs, and find waste."),
+    "compress": ("mlcost_hpc.cli.compress:compress", "Compress many models at once, with one honest table."),
 }
 
 

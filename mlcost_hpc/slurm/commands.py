@@ -96,6 +96,11 @@ def sacct_jobs(
     return [*_sacct(fields, separator, cluster), f"--jobs={','.join(job_ids)}", f"--starttime=uts{since}"]
 
 
+def admin_level(user: str) -> list[str]:
+    """Return the command that tells a user's rights in accounting."""
+    return ["sacctmgr", "--noheader", "--parsable2", "show", "user", f"name={user}", "format=adminlevel"]
+
+
 def requeue(job_id: str, cluster: str | None = None) -> list[str]:
     """Return the command that requeues a job."""
     return ["scontrol", *_at(cluster), "requeue", job_id]
