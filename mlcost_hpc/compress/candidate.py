@@ -1,0 +1,149 @@
+"""A candidate file weighed: quickly while a ladder is climbed, thoroughly once it has been chosen."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import shutil
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from mlcost_hpc.compress import measure
+from mlcost_hpc.compress.evaluate import EVALUATION_BATCH, run_all, score
+from mlcost_hpc.compress.judge import judge
+from mlcost_hpc.compress.onnxfile import OnnxFacts, changed_ops, inspect
+from mlcost_hpc.compress.runtime import open_session
+from mlcost_hpc.compress.shared import Shared, call_size
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    import onnxruntime as ort
+
+    from mlcost_hpc.compress.manifest import Model, Settings
+    from mlcost_hpc.compress.records import Latency, Score, Status
+
+QUICK_SECONDS = 0.4
+THOROUGH_SECONDS = 2.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Candidate:
+    """A file and what was found about it.
+
+    Attributes:
+        path: the file.
+        facts: what is in it.
+        changed: operator type -> nodes more or fewer than in the original.
+        score: how good its answers are.
+        latency: how fast it is.
+        status: the verdict.
+        reason: and why.
+        load_s: seconds to load it.
+    """
+
+    path: Path
+    facts: OnnxFacts
+    changed: dict[str, int]
+    score: Score
+    latency: tuple[Latency, ...]
+    status: Status
+    reason: str
+    load_s: float
+
+
+def weigh(path: Path, shared: Shared, model: Model, settings: Settings, *, seconds: float) -> Candidate:
+    """Return a candidate with its verdict.
+
+    Args:
+        path: the candidate's file.
+        shared: the original and its answers.
+        model: limits and metric.
+        settings: threads and batch sizes.
+        seconds: time to spend on the latency of each batch size.
+
+    Raises:
+        CompressError: it cannot be loaded or gives outputs of another shape.
+    """
+    facts = inspect(path)
+    began = time.perf_counter()
+    after = open_session(path, settings.threads)
+    load_s = time.perf_counter() - began
+    outputs = run_all(after, shared.feeds, call_size(facts, EVALUATION_BATCH))
+    result = score(shared.outputs, outputs, shared.feeds, model.spec.metric)
+    latency = measure_all(open_session(shared.original, settings.threads), after, shared, settings, seconds)
+    changed = changed_ops(shared.facts, facts)
+    status, reason = judge(
+        model.limits,
+        size_before=shared.facts.size,
+        size_after=facts.size,
+        changed=changed,
+        score=result,
+        latency=latency,
+    )
+    return Candidate(
+        path=path,
+        facts=facts,
+        changed=changed,
+        score=result,
+        latency=latency,
+        status=status,
+        reason=reason,
+        load_s=load_s,
+    )
+
+
+def measure_all(
+    before: ort.InferenceSession,
+    after: ort.InferenceSession,
+    shared: Shared,
+    settings: Settings,
+    seconds: float,
+) -> tuple[Latency, ...]:
+    """Return the latency at each batch size that the model takes."""
+    sizes = settings.batches if shared.facts.any_batch and shared.feeds.batched else (1,)
+    found = []
+    for size in sizes:
+        count = call_size(shared.facts, size)
+        inputs = shared.feeds.at(0, count)
+        found.append(
+            measure.compare(_call(before, inputs), _call(after, inputs), batch=count, seconds=seconds)
+        )
+    return tuple(found)
+
+
+def gzip_size(path: Path) -> int:
+    """Return the size of a file after gzip at its usual level."""
+    counter = _Counter()
+    with path.open("rb") as source, gzip.GzipFile(fileobj=counter, mode="wb", compresslevel=6) as target:
+        shutil.copyfileobj(source, target)
+    return counter.count
+
+
+def _call(session: ort.InferenceSession, inputs: dict[str, Any]) -> measure.Call:
+    return lambda: session.run(None, inputs)
+
+
+class _Counter(io.RawIOBase):
+    """A file that only counts what is written to it."""
+
+    count = 0
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, data: Any) -> int:
+        self.count += len(data)
+        return len(data)
+
+
+def better(one: Candidate, other: Candidate | None, order: Sequence[Status]) -> bool:
+    """Return whether ``one`` is the better of two: by status, then by speed at the last batch size."""
+    if other is None:
+        return True
+    ranks = order.index(one.status), order.index(other.status)
+    if ranks[0] != ranks[1]:
+        return ranks[0] < ranks[1]
+    return one.latency[-1].speedup > other.latency[-1].speedup

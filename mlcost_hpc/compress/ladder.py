@@ -1,0 +1,153 @@
+"""The recipe ladder: try the most ambitious setting, step down with a reason while a limit is broken.
+
+The best candidate is kept whatever happens: a limit marks it, nothing deletes it.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from mlcost_hpc.compress.candidate import Candidate, better
+from mlcost_hpc.compress.failure import explain
+from mlcost_hpc.compress.methods import METHODS
+from mlcost_hpc.compress.methods.base import Method, NotApplicableError, Rung, Subject, Workshop
+from mlcost_hpc.compress.records import STATUSES, Attempt
+from mlcost_hpc.errors import CompressError
+
+if TYPE_CHECKING:
+    from mlcost_hpc.compress.recipes import Recipe, Step
+
+Weigh = Callable[[Subject], Candidate]
+
+
+@dataclass(kw_only=True)
+class Climb:
+    """What came of climbing: the best candidate, the way to it, and the last reason when there is none.
+
+    Attributes:
+        best: best candidate so far; None when no rung gave a file that runs.
+        attempts: every rung tried, in order.
+        error: the last failure; None when there was none.
+    """
+
+    best: Candidate | None = None
+    attempts: list[Attempt] = field(default_factory=list)
+    error: Exception | None = None
+
+    @property
+    def reached(self) -> bool:
+        """True when a candidate keeps to all limits."""
+        return self.best is not None and self.best.status == "ok"
+
+
+def climb(
+    recipe: Recipe, subject: Subject, shop: Workshop, weigh: Weigh, *, deadline: float, result: Climb
+) -> None:
+    """Try a recipe's rungs until a candidate keeps to the limits; adds to ``result``.
+
+    Earlier steps of a chain take their first rung that works; the last step is stepped down.
+
+    Args:
+        recipe: a recipe with steps.
+        subject: the original.
+        shop: data and scratch space.
+        weigh: gives the verdict on a subject.
+        deadline: ``time.monotonic()`` after which no further rung is begun.
+        result: is added to.
+    """
+    began = time.monotonic()
+    try:
+        for step in recipe.steps[:-1]:
+            subject = _first_that_works(step, subject, shop)
+        method, rungs = _rungs(recipe.steps[-1], subject, shop)
+    except NotApplicableError as error:
+        result.error = error
+        result.attempts.append(_failed(recipe.name, error, began))
+        return
+    except MemoryError:
+        raise
+    except Exception as error:  # noqa: BLE001 - libraries raise what they like; the row tells
+        result.error = error
+        result.attempts.append(_failed(recipe.name, error, began))
+        return
+    for rung in rungs:
+        if result.attempts and time.monotonic() > deadline:
+            shop.notes.append("the time was up before every setting had been tried")
+            return
+        if _try(recipe, method, rung, subject, shop, weigh, result):
+            return
+
+
+def _try(
+    recipe: Recipe,
+    method: Method,
+    rung: Rung,
+    subject: Subject,
+    shop: Workshop,
+    weigh: Weigh,
+    result: Climb,
+) -> bool:
+    """Try one rung; return True when no further one is needed or possible."""
+    name = f"{recipe.name}: {rung.name}"
+    began = time.monotonic()
+    try:
+        candidate = weigh(method.apply(subject, rung, shop))
+    except MemoryError:
+        raise
+    except Exception as error:  # noqa: BLE001 - libraries raise what they like; the row tells
+        result.error = error
+        result.attempts.append(_failed(name, error, began))
+        return isinstance(error, NotApplicableError)
+    result.attempts.append(
+        Attempt(
+            rung=name,
+            status=candidate.status,
+            reason=candidate.reason,
+            size=candidate.facts.size,
+            speedup=round(candidate.latency[-1].speedup, 3),
+            loss=candidate.score.loss,
+            seconds=round(time.monotonic() - began, 2),
+        )
+    )
+    if better(candidate, result.best, STATUSES):
+        result.best = candidate
+    return candidate.status == "ok"
+
+
+def _first_that_works(step: Step, subject: Subject, shop: Workshop) -> Subject:
+    """Return what a middle step of a chain makes.
+
+    Raises:
+        CompressError: no rung works; the last reason.
+    """
+    method, rungs = _rungs(step, subject, shop)
+    problem: Exception = CompressError(f"{step.method} has no settings")
+    for rung in rungs:
+        try:
+            return method.apply(subject, rung, shop)
+        except (NotApplicableError, MemoryError):
+            raise
+        except Exception as error:  # noqa: BLE001 - libraries raise what they like; the next rung may work
+            problem = error
+    raise problem
+
+
+def _rungs(step: Step, subject: Subject, shop: Workshop) -> tuple[Method, Sequence[Rung]]:
+    method = METHODS[step.method]
+    options = msgspec.convert(step.options, method.options)
+    return method, method.rungs(subject, options, shop)
+
+
+def _failed(rung: str, error: Exception, began: float) -> Attempt:
+    is_nothing = isinstance(error, NotApplicableError)
+    return Attempt(
+        rung=rung,
+        status="not-applicable" if is_nothing else "failed",
+        reason=explain(error).reason,
+        seconds=round(time.monotonic() - began, 2),
+    )

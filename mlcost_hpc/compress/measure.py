@@ -1,0 +1,97 @@
+"""Latency that means something on a shared node: original and candidate in turns, in one pinned process.
+
+A neighbour on the node doubles every number, but it doubles both; so ratios are what is reported, and when
+the original's own median moves in the middle of a measurement the whole is done again.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+
+from mlcost_hpc.compress.records import Latency, Spread
+
+LARGEST_DRIFT = 0.10
+MOST_REPEATS = 3
+_ROUNDS = 10
+_FEWEST_CALLS = 2
+_MOST_CALLS = 200
+
+Call = Callable[[], object]
+
+
+def compare(before: Call, after: Call, *, batch: int, seconds: float) -> Latency:
+    """Return how long both calls take, measured in turns for about ``seconds``.
+
+    Args:
+        before: one call of the original.
+        after: one call of the candidate.
+        batch: samples per call, for the record.
+        seconds: time to spend; slow models get at least 20 calls each all the same.
+    """
+    calls = _calls_per_round(before, after, seconds)
+    best: Latency | None = None
+    for repeat in range(MOST_REPEATS + 1):
+        times = _rounds(before, after, calls)
+        latency = _latency(times, batch, repeat)
+        if best is None or latency.drift < best.drift:
+            best = latency
+        if latency.drift <= LARGEST_DRIFT:
+            break
+    assert best is not None  # noqa: S101 - the loop ran
+    return best
+
+
+def spread(times: Sequence[float]) -> Spread:
+    """Return percentiles of call times (nearest rank)."""
+    ordered = sorted(times)
+    last = len(ordered) - 1
+    return Spread(
+        p10=ordered[round(0.1 * last)],
+        p50=ordered[round(0.5 * last)],
+        p90=ordered[round(0.9 * last)],
+        calls=len(ordered),
+    )
+
+
+def drift_of(times: Sequence[float]) -> float:
+    """Return how far the median of the second half is from the first half's, relative."""
+    half = len(times) // 2
+    if not half:
+        return 0.0
+    first, second = spread(times[:half]).p50, spread(times[half:]).p50
+    return abs(second - first) / first
+
+
+def _calls_per_round(before: Call, after: Call, seconds: float) -> int:
+    """Warm both up and return how many calls of each fill a round."""
+    both = min(_timed(before) + _timed(after) for _ in range(3))
+    return max(_FEWEST_CALLS, min(_MOST_CALLS, round(seconds / _ROUNDS / max(both, 1e-7))))
+
+
+def _rounds(before: Call, after: Call, calls: int) -> tuple[list[float], list[float]]:
+    """Return the times of both, taken in short blocks in turns; a block's first call only warms caches."""
+    times: tuple[list[float], list[float]] = ([], [])
+    for number in range(_ROUNDS):
+        pair = (0, 1) if number % 2 == 0 else (1, 0)
+        for which in pair:
+            call = (before, after)[which]
+            call()
+            times[which].extend(_timed(call) for _ in range(calls))
+    return times
+
+
+def _latency(times: tuple[list[float], list[float]], batch: int, repeat: int) -> Latency:
+    return Latency(
+        batch=batch,
+        before=spread(times[0]),
+        after=spread(times[1]),
+        drift=round(drift_of(times[0]), 4),
+        repeats=repeat,
+    )
+
+
+def _timed(call: Call) -> float:
+    began = time.perf_counter()
+    call()
+    return time.perf_counter() - began

@@ -1,0 +1,38 @@
+"""How far a batch is: which tasks are finished, which still need to run, in which order they are packed."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING
+
+from mlcost_hpc.compress.records import STATUSES, Result, Status
+from mlcost_hpc.compress.task import should_rerun
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from mlcost_hpc.compress.manifest import Task
+
+
+def missing(tasks: Sequence[Task], results: Mapping[str, Result]) -> tuple[Task, ...]:
+    """Return the tasks without a row, and those whose failure may be gone at the next try."""
+    return tuple(task for task in tasks if task.id not in results or should_rerun(results[task.id]))
+
+
+def count_statuses(results: Sequence[Result]) -> dict[Status, int]:
+    """Return how many rows have each status, all statuses listed."""
+    counts = Counter(result.status for result in results)
+    return {status: counts[status] for status in STATUSES}
+
+
+def pack(tasks: Sequence[Task], per_index: int, largest_array: int) -> list[tuple[tuple[str, ...], ...]]:
+    """Return work lists: each an array of packs of task ids, none longer than the cluster allows.
+
+    Args:
+        tasks: what to do.
+        per_index: tasks that one array index does, one after the other.
+        largest_array: most indexes of one array.
+    """
+    ids = [task.id for task in tasks]
+    packs = [tuple(ids[start : start + per_index]) for start in range(0, len(ids), per_index)]
+    return [tuple(packs[start : start + largest_array]) for start in range(0, len(packs), largest_array)]

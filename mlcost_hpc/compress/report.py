@@ -1,0 +1,154 @@
+"""The rows of the report: one a task, nothing left out, with what a prediction costs (pure)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from mlcost_hpc.compress.pareto import front
+from mlcost_hpc.compress.records import STATUSES, Latency, Result
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from decimal import Decimal
+
+COLUMNS = {
+    "model": "model",
+    "recipe": "recipe",
+    "status": "status",
+    "pareto": "best",
+    "size_before": "bytes before",
+    "size_after": "bytes after",
+    "shrink": "smaller",
+    "speedup_b1": "x speed, 1",
+    "speedup": "x speed, batch",
+    "batch": "batch",
+    "latency_before_ms": "ms before",
+    "latency_after_ms": "ms after",
+    "metric": "metric",
+    "metric_before": "before",
+    "metric_after": "after",
+    "agreement": "agreement",
+    "relative_error": "relative error",
+    "reason": "reason",
+    "next_step": "next step",
+}
+"""Column key -> heading; the keys are stable for programs."""
+
+PEOPLE_COLUMNS = {
+    "model": "model",
+    "recipe": "recipe",
+    "status": "status",
+    "pareto": "best",
+    "size_text": "size",
+    "shrink": "smaller",
+    "speedup_b1": "speed, batch 1",
+    "speedup_text": "speed, batch",
+    "quality_text": "quality",
+    "why": "why not",
+}
+"""The same for people: fewer columns, with units."""
+
+
+def merits(result: Result) -> tuple[float, ...]:
+    """Return what a candidate is compared by: smaller, faster, and how little it lost; higher is better."""
+    score = result.score
+    quality = 0.0
+    if score is not None:
+        loss = score.loss if score.loss is not None else score.relative_error
+        quality = -round(loss, 6)
+    return (round(result.shrink or 0.0, 2), round(throughput_speedup(result) or 0.0, 2), quality)
+
+
+def pareto_tasks(results: Sequence[Result]) -> set[str]:
+    """Return the tasks on the front of their model; only those that keep to all limits can be."""
+    models = {result.model for result in results}
+    return {
+        result.task
+        for model in models
+        for result in front([r for r in results if r.model == model and r.status == "ok"], merits)
+    }
+
+
+def throughput_latency(result: Result) -> Latency | None:
+    """Return the latency at the largest batch size."""
+    return max(result.latency, key=lambda item: item.batch, default=None)
+
+
+def throughput_speedup(result: Result) -> float | None:
+    """Return the speed-up at the largest batch size."""
+    latency = throughput_latency(result)
+    return None if latency is None else latency.speedup
+
+
+def rows(results: Sequence[Result], order: Mapping[str, int]) -> list[dict[str, Any]]:
+    """Return the report's rows: models in the plan's order, in each the best first.
+
+    Args:
+        results: rows of tasks.
+        order: model name -> place in the plan.
+    """
+    best = pareto_tasks(results)
+    ranked = sorted(
+        results,
+        key=lambda r: (
+            order.get(r.model, len(order)),
+            STATUSES.index(r.status),
+            -(throughput_speedup(r) or 0.0),
+            r.recipe,
+        ),
+    )
+    return [_row(result, on_front=result.task in best) for result in ranked]
+
+
+def _row(result: Result, **mark: bool) -> dict[str, Any]:
+    single, many, score = result.at_batch(1), throughput_latency(result), result.score
+    return {
+        "model": result.model,
+        "recipe": result.recipe,
+        "status": result.status,
+        "pareto": "*" if mark["on_front"] else "",
+        "size_before": result.size_before,
+        "size_after": result.size_after,
+        "shrink": _rounded(result.shrink, 2),
+        "speedup_b1": _rounded(None if single is None else single.speedup, 2),
+        "speedup": _rounded(None if many is None else many.speedup, 2),
+        "batch": None if many is None else many.batch,
+        "latency_before_ms": _rounded(None if many is None else 1000 * many.before.p50, 4),
+        "latency_after_ms": _rounded(None if many is None else 1000 * many.after.p50, 4),
+        "metric": None if score is None else score.metric,
+        "metric_before": _rounded(None if score is None else score.before, 4),
+        "metric_after": _rounded(None if score is None else score.after, 4),
+        "agreement": _rounded(None if score is None else score.agreement, 4),
+        "relative_error": _rounded(None if score is None else score.relative_error, 5),
+        "reason": result.reason,
+        "next_step": result.next_step,
+    }
+
+
+def for_people(row: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a row with texts for the table."""
+    return {
+        **row,
+        "size_text": f"{_megabytes(row['size_before'])} -> {_megabytes(row['size_after'])}",
+        "shrink": None if row["shrink"] is None else f"{row['shrink']:.2f}x",
+        "speedup_b1": None if row["speedup_b1"] is None else f"x{row['speedup_b1']:.2f}",
+        "speedup_text": None if row["speedup"] is None else f"x{row['speedup']:.2f} ({row['batch']})",
+        "quality_text": _quality(row),
+        "why": "" if row["status"] == "ok" else "; ".join(filter(None, (row["reason"], row["next_step"]))),
+    }
+
+
+def _quality(row: Mapping[str, Any]) -> str:
+    if row["metric_before"] is not None:
+        return f"{row['metric']} {row['metric_before']:.4f} -> {row['metric_after']:.4f}"
+    if row["agreement"] is not None:
+        return f"agrees {100 * row['agreement']:.2f} %"
+    return "-" if row["relative_error"] is None else f"error {row['relative_error']:.3g}"
+
+
+def _megabytes(size: int | None) -> str:
+    return "-" if size is None else f"{size / 1e6:.2f} MB"
+
+
+def _rounded(value: float | Decimal | None, places: int) -> float | None:
+    return None if value is None else round(float(value), places)

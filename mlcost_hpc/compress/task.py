@@ -1,0 +1,167 @@
+"""The program of an array task: ``python -m mlcost_hpc.compress.task --work FILE``.
+
+``FILE`` lists the tasks of the whole array; ``SLURM_ARRAY_TASK_ID`` says which entry this one does. Each task
+runs in a process of its own: when a library crashes, hangs or is killed for its memory, the row says so and
+the next task of the pack goes on.
+"""
+
+from __future__ import annotations
+
+import argparse
+import multiprocessing
+import os
+import resource
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from mlcost_hpc.compress.batch import Batch, read_json
+from mlcost_hpc.compress.failure import PASSING, Explanation, explain, explain_exit
+from mlcost_hpc.compress.records import Result
+from mlcost_hpc.errors import CompressError, MlcostError, UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from mlcost_hpc.compress.manifest import Manifest, Task
+
+SAMPLE_SHARES = (1.0, 0.5, 0.125)
+"""Part of the calibration samples at each try; fewer after the memory did not suffice."""
+
+EXIT_OUT_OF_MEMORY = 77
+
+
+class Work(msgspec.Struct, frozen=True, kw_only=True):
+    """One array job's work.
+
+    Attributes:
+        batch: the batch folder.
+        packs: array index -> ids of the tasks it does, one after the other.
+    """
+
+    batch: str
+    packs: tuple[tuple[str, ...], ...]
+
+
+def do_task(batch: Batch, manifest: Manifest, task: Task) -> Result:
+    """Do a task in a process of its own and return its row; a row that is there already is kept.
+
+    Raises:
+        OSError: the row cannot be written.
+    """
+    done = batch.result(task.id)
+    if done is not None and not should_rerun(done):
+        return done
+    batch.result_path(task.id).unlink(missing_ok=True)
+    said = Explanation(cause="crash", reason="nothing ran", next_step="")
+    for share in SAMPLE_SHARES:
+        code, out_of_time = _in_child(batch, task, share, 60 * manifest.task_minutes)
+        row = batch.result(task.id)
+        if row is not None:
+            return row
+        said = (
+            explain(MemoryError("the memory of this task does not suffice"))
+            if code == EXIT_OUT_OF_MEMORY
+            else explain_exit(code, out_of_time=out_of_time)
+        )
+        if said.cause != "memory":
+            break
+    row = Result(
+        task=task.id,
+        model=task.model,
+        recipe=task.recipe.name,
+        status="failed",
+        reason=said.reason,
+        next_step=said.next_step,
+        cause=said.cause,
+        finished=round(time.time(), 3),
+    )
+    batch.write_result(row)
+    return row
+
+
+def should_rerun(result: Result) -> bool:
+    """Return whether a row's failure may be gone at the next try."""
+    return result.status == "failed" and result.cause in PASSING
+
+
+def do_pack(work: Work, index: int, say: Callable[[str], None]) -> None:
+    """Do the tasks of one array index.
+
+    Raises:
+        UsageError: the index is not in the list.
+        CompressError: the batch cannot be read.
+    """
+    if not 0 <= index < len(work.packs):
+        raise UsageError(f"array index {index} is not among the {len(work.packs)} entries of the work list")
+    batch = Batch(Path(work.batch))
+    manifest = batch.manifest()
+    for task_id in work.packs[index]:
+        row = do_task(batch, manifest, manifest.task(task_id))
+        say(f"{row.model} {row.recipe}: {row.status}: {row.reason}")
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run one array task; returns the exit code."""
+    parser = argparse.ArgumentParser(description="Do the compression tasks of one array index.")
+    parser.add_argument("--work", type=Path, required=True, help="the work list")
+    parser.add_argument("--index", type=int, help="array index (default: $SLURM_ARRAY_TASK_ID)")
+    arguments = parser.parse_args(argv)
+    index = arguments.index if arguments.index is not None else os.environ.get("SLURM_ARRAY_TASK_ID", "")
+    try:
+        if not str(index).isdigit():
+            raise UsageError("no array index: run this as an array task, or give --index")
+        do_pack(read_json(arguments.work, Work), int(index), _say)
+    except MlcostError as error:
+        print(f"mlcost: {error}", file=sys.stderr)
+        return error.exit_code
+    except OSError as error:
+        print(f"mlcost: {explain(error).reason}", file=sys.stderr)
+        return CompressError.exit_code
+    return 0
+
+
+def _say(line: str) -> None:
+    print(line, flush=True)
+
+
+def _in_child(batch: Batch, task: Task, share: float, seconds: float) -> tuple[int, bool]:
+    """Run a task in a fresh process; return its exit code and whether it was ended for taking too long."""
+    context = multiprocessing.get_context("spawn")
+    child = context.Process(target=_child, args=(str(batch.folder), task.id, share), daemon=True)
+    child.start()
+    child.join(seconds)
+    out_of_time = child.exitcode is None
+    if out_of_time:
+        child.terminate()
+        child.join(10)
+        if child.exitcode is None:
+            child.kill()
+            child.join()
+    code = child.exitcode
+    child.close()
+    return code if code is not None else -9, out_of_time
+
+
+def _child(folder: str, task_id: str, share: float) -> None:
+    """Do one task; its libraries' chatter goes to ``log.txt``."""
+    from mlcost_hpc.compress.worker import run_task
+
+    batch = Batch(Path(folder))
+    batch.task_folder(task_id).mkdir(parents=True, exist_ok=True)
+    log = os.open(batch.task_folder(task_id) / "log.txt", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+    os.dup2(log, 1)
+    os.dup2(log, 2)
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    manifest = batch.manifest()
+    try:
+        run_task(batch, manifest, manifest.task(task_id), sample_share=share)
+    except MemoryError:
+        os._exit(EXIT_OUT_OF_MEMORY)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

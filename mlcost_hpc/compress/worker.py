@@ -1,0 +1,193 @@
+"""One task from start to result, in the process that does the work."""
+
+from __future__ import annotations
+
+import os
+import random
+import tempfile
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from mlcost_hpc.compress import node
+from mlcost_hpc.compress.candidate import QUICK_SECONDS, THOROUGH_SECONDS, Candidate, gzip_size, weigh
+from mlcost_hpc.compress.cores import lock_folder, pinned
+from mlcost_hpc.compress.failure import explain
+from mlcost_hpc.compress.ladder import Climb, climb
+from mlcost_hpc.compress.manifest import Manifest, Model, Settings, Task, hash_file
+from mlcost_hpc.compress.methods.base import NotApplicableError, Subject, Workshop
+from mlcost_hpc.compress.records import Place, Result
+from mlcost_hpc.compress.shared import Shared, ensure_shared
+from mlcost_hpc.compress.versions import library_versions
+from mlcost_hpc.train.atomic import write_file
+
+if TYPE_CHECKING:
+    from mlcost_hpc.compress.batch import Batch
+    from mlcost_hpc.compress.recipes import Recipe
+
+_LADDER_SHARE = 0.6
+"""Part of a task's time after which no further rung is begun."""
+
+_CORE_PATIENCE_S = 120.0
+
+
+def run_task(batch: Batch, manifest: Manifest, task: Task, *, sample_share: float = 1.0) -> Result:
+    """Do a task and write its result; every failure becomes a row.
+
+    Args:
+        batch: the batch folder.
+        manifest: its manifest.
+        task: what to do.
+        sample_share: part of the calibration samples to use; less after the memory did not suffice.
+
+    Raises:
+        OSError: the result itself cannot be written.
+        MemoryError: the memory does not suffice; the caller may try with fewer samples.
+    """
+    began = time.monotonic()
+    model = manifest.model(task.model)
+    settings = manifest.settings
+    _seed(settings.seed)
+    batch.task_folder(task.id).mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=batch.task_folder(task.id), prefix=".work-") as scratch:
+        try:
+            shared = ensure_shared(batch, model, settings)
+            shop = _workshop(Path(scratch), shared, settings, sample_share)
+            result = _climb_and_weigh(batch, task, model, settings, shared, shop, manifest.task_minutes)
+        except MemoryError:
+            raise
+        except Exception as error:  # noqa: BLE001 - every failure is a row of the table
+            result = failed_row(task, error)
+    result = msgspec.structs.replace(
+        result,
+        seconds=round(time.monotonic() - began, 2),
+        cpus=node.cpus_of_job(os.environ),
+        versions=library_versions(),
+        finished=round(time.time(), 3),
+    )
+    batch.write_result(result)
+    return result
+
+
+def failed_row(task: Task, error: BaseException) -> Result:
+    """Return the row of a task that ended with an error."""
+    said = explain(error)
+    if isinstance(error, NotApplicableError):
+        return Result(
+            task=task.id,
+            model=task.model,
+            recipe=task.recipe.name,
+            status="not-applicable",
+            reason=said.reason,
+        )
+    return Result(
+        task=task.id,
+        model=task.model,
+        recipe=task.recipe.name,
+        status="failed",
+        reason=said.reason,
+        next_step=said.next_step,
+        cause=said.cause,
+    )
+
+
+def _climb_and_weigh(
+    batch: Batch,
+    task: Task,
+    model: Model,
+    settings: Settings,
+    shared: Shared,
+    shop: Workshop,
+    task_minutes: float,
+) -> Result:
+    way = Climb()
+    subject = Subject(onnx=shared.original, module=None)
+    deadline = time.monotonic() + _LADDER_SHARE * 60 * task_minutes
+
+    def weigh_quickly(found: Subject) -> Candidate:
+        return weigh(found.onnx, shared, model, settings, seconds=QUICK_SECONDS)
+
+    for recipe in _recipes(task.recipe):
+        climb(recipe, subject, shop, weigh_quickly, deadline=deadline, result=way)
+        if way.reached:
+            break
+    if way.best is None:
+        row = failed_row(task, way.error or RuntimeError("nothing was tried"))
+        return msgspec.structs.replace(
+            row, attempts=tuple(way.attempts), size_before=shared.facts.size, notes=tuple(shop.notes)
+        )
+    load_before = node.load_average()
+    with pinned(settings.threads, lock_folder(), patience_s=_CORE_PATIENCE_S) as cores:
+        final = weigh(way.best.path, shared, model, settings, seconds=THOROUGH_SECONDS)
+    artefact = _keep(final.path, batch.task_folder(task.id))
+    return Result(
+        task=task.id,
+        model=task.model,
+        recipe=task.recipe.name,
+        status=final.status,
+        reason=final.reason,
+        size_before=shared.facts.size,
+        size_after=final.facts.size,
+        gzip_after=gzip_size(artefact),
+        latency=final.latency,
+        score=final.score,
+        changed=final.changed,
+        kept_fp32=final.facts.float_bytes,
+        attempts=tuple(way.attempts),
+        load_s=round(final.load_s, 4),
+        place=_place(settings, cores, load_before),
+        artefact=str(artefact.relative_to(batch.folder)),
+        artefact_sha256=hash_file(artefact),
+        notes=tuple(shop.notes),
+    )
+
+
+def _recipes(recipe: Recipe) -> tuple[Recipe, ...]:
+    return (recipe,)
+
+
+def _workshop(scratch: Path, shared: Shared, settings: Settings, sample_share: float) -> Workshop:
+    _, flags = node.read_processor()
+    calibration = shared.calibration
+    return Workshop(
+        folder=scratch,
+        calibration=calibration.slice(0, max(1, int(len(calibration) * sample_share))),
+        training=shared.training,
+        teacher=lambda: None,
+        threads=node.cpus_of_job(os.environ),
+        seed=settings.seed,
+        reduce_range=node.needs_reduced_range(settings.serving),
+        processor_flags=flags,
+    )
+
+
+def _keep(path: Path, folder: Path) -> Path:
+    """Put the artefact into the task's folder in one step."""
+    target = folder / "model.onnx"
+    write_file(target, path.read_bytes())
+    return target
+
+
+def _place(settings: Settings, cores: tuple[int, ...], load_before: float) -> Place:
+    name, flags = node.read_processor()
+    return Place(
+        host=node.host_name(),
+        processor=name,
+        node_class=node.node_class(flags),
+        flags=tuple(flag for flag in node.FLAGS if flag in flags),
+        threads=settings.threads,
+        cores=cores,
+        load_before=load_before,
+        load_after=node.load_average(),
+        partition=os.environ.get("SLURM_JOB_PARTITION", ""),
+        job=node.job_name(os.environ),
+    )
+
+
+def _seed(seed: int) -> None:
+    import numpy as np
+
+    random.seed(seed)
+    np.random.seed(seed)

@@ -1,0 +1,120 @@
+"""Tasks from manifest to result."""
+
+import os
+import signal
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from mlcost_hpc.compress import task as tasks
+from mlcost_hpc.compress.batch import Batch
+from mlcost_hpc.compress.manifest import Manifest, expand
+from mlcost_hpc.compress.plan import load_plan
+from mlcost_hpc.compress.records import Result
+
+
+@pytest.fixture
+def batch(tmp_path: Path, labelled: Path) -> Batch:
+    """A batch of one task."""
+    plan = tmp_path / "plan.toml"
+    plan.write_text(
+        'name = "p"\nrecipes = ["int8-dynamic"]\nbatches = [1, 8]\n'
+        '[[model]]\nname = "linear"\nonnx = "linear.onnx"\ndata = "data.npz"\n'
+    )
+    made = Batch(tmp_path / "batch")
+    made.write_manifest(expand(load_plan(plan), plan))
+    return made
+
+
+def write_work(batch: Batch, manifest: Manifest) -> Path:
+    path = batch.folder / "work.json"
+    packs = tuple((task.id,) for task in manifest.tasks)
+    path.write_bytes(msgspec.json.encode(tasks.Work(batch=str(batch.folder), packs=packs)))
+    return path
+
+
+def test_an_array_task_writes_one_whole_row(
+    batch: Batch, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The program of the array does its index and leaves result, artefact and log."""
+    manifest = batch.manifest()
+    monkeypatch.setenv("SLURM_ARRAY_TASK_ID", "0")
+    assert tasks.main(["--work", str(write_work(batch, manifest))]) == 0
+    row = batch.result(manifest.tasks[0].id)
+    assert row is not None
+    assert row.shrink is not None
+    assert row.shrink > 3
+    assert row.score is not None
+    assert row.score.before == 1.0
+    assert [item.batch for item in row.latency] == [1, 8]
+    assert row.changed["MatMulInteger"] == 2
+    assert (batch.folder / row.artefact).stat().st_size == row.size_after
+    assert row.place is not None
+    assert row.place.threads == 1
+    assert batch.folder.stat().st_mode & 0o077 == 0
+    assert not list(batch.folder.rglob(".*")), "temporary files are left"
+
+
+def test_a_finished_task_is_not_done_again(batch: Batch, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A second run keeps the row it finds."""
+    manifest = batch.manifest()
+    row = Result(
+        task=manifest.tasks[0].id, model="linear", recipe="int8-dynamic", status="no-op", reason="kept"
+    )
+    batch.write_result(row)
+    assert tasks.do_task(batch, manifest, manifest.tasks[0]) == row
+
+
+def test_a_model_that_has_changed_since_is_a_failed_row(batch: Batch, tmp_path: Path) -> None:
+    """The row names the file; nothing else is lost."""
+    manifest = batch.manifest()
+    (tmp_path / "linear.onnx").write_bytes(b"other")
+    row = tasks.do_task(batch, manifest, manifest.tasks[0])
+    assert (row.status, row.cause) == ("failed", "model")
+    assert "linear.onnx has changed since this batch was planned" in row.reason
+
+
+def kill_self(folder: str, task_id: str, share: float) -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def crash(folder: str, task_id: str, share: float) -> None:
+    os.abort()
+
+
+def hang(folder: str, task_id: str, share: float) -> None:
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    signal.pause()
+
+
+@pytest.mark.parametrize(
+    ("behaviour", "minutes", "cause"), [(kill_self, 1.0, "memory"), (crash, 1.0, "crash")]
+)
+def test_a_task_that_dies_is_a_failed_row(
+    batch: Batch, monkeypatch: pytest.MonkeyPatch, behaviour: object, minutes: float, cause: str
+) -> None:
+    """Killed by the kernel or crashed in a library: the row says which, and the pack goes on."""
+    monkeypatch.setattr(tasks, "_child", behaviour)
+    manifest = msgspec.structs.replace(batch.manifest(), task_minutes=minutes)
+    row = tasks.do_task(batch, manifest, manifest.tasks[0])
+    assert (row.status, row.cause) == ("failed", cause)
+    assert row.next_step
+
+
+def test_out_of_memory_may_run_again_a_crash_may_not(batch: Batch) -> None:
+    """A second submit repeats what may go better, not what cannot."""
+    row = Result(task="t", model="m", recipe="r", status="failed", reason="", cause="memory")
+    assert tasks.should_rerun(row)
+    assert not tasks.should_rerun(msgspec.structs.replace(row, cause="crash"))
+    assert not tasks.should_rerun(msgspec.structs.replace(row, status="wrong", cause=""))
+
+
+@pytest.mark.parametrize("index", ["", "7", "x"])
+def test_a_wrong_array_index_is_wrong_usage(
+    batch: Batch, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], index: str
+) -> None:
+    """The message says what is wrong with it; the exit code is 2."""
+    monkeypatch.setenv("SLURM_ARRAY_TASK_ID", index)
+    assert tasks.main(["--work", str(write_work(batch, batch.manifest()))]) == 2
+    assert "array" in capsys.readouterr().err
