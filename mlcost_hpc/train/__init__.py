@@ -10,13 +10,22 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from mlcost_hpc.train.checkpoint import Checkpointer as Checkpointer
+    from mlcost_hpc.train.distributed import join as join
     from mlcost_hpc.train.ending import Stopped as Stopped
     from mlcost_hpc.train.loop import Run as Run
     from mlcost_hpc.train.order import BatchOrder as BatchOrder
+    from mlcost_hpc.train.sharded import Sharded as Sharded
 
-_HOMES = {"BatchOrder": "order", "Checkpointer": "checkpoint", "Run": "loop", "Stopped": "ending"}
+_HOMES = {
+    "BatchOrder": "order",
+    "Checkpointer": "checkpoint",
+    "Run": "loop",
+    "Sharded": "sharded",
+    "Stopped": "ending",
+    "join": "distributed",
+}
 
-__all__ = ["BatchOrder", "Checkpointer", "Run", "Stopped"]
+__all__ = ["BatchOrder", "Checkpointer", "Run", "Sharded", "Stopped", "join"]
 
 
 def __getattr__(name: str) -> object:
