@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import shlex
+import signal
 import sys
 import time
 from typing import TYPE_CHECKING
@@ -33,6 +34,8 @@ Exit codes: 0 done, 1 failed or not running, 2 wrong usage; exec gives the comma
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; gives the exit code."""
+    # Python ignores SIGPIPE, and what `exec` runs would inherit that.
+    signal.signal(signal.SIGPIPE, signal.SIG_DFL)
     words = list(sys.argv[1:] if argv is None else argv)
     command: list[str] = []
     if "--" in words:
@@ -44,6 +47,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     except ClusterError as error:
         print(f"cluster: {error}", file=sys.stderr)
         return error.exit_code
+    except OSError as error:
+        print(f"cluster: {error}", file=sys.stderr)
+        return 1
     except KeyboardInterrupt:
         print("cluster: interrupted; `up` completes, `down` cleans up", file=sys.stderr)
         return 130

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from enum import Enum
 from typing import TYPE_CHECKING
 
+from virtual_cluster.binding import LOOPBACK, Binding
 from virtual_cluster.settings import Preempt, Settings, Switch
 
 if TYPE_CHECKING:
@@ -14,19 +16,32 @@ if TYPE_CHECKING:
     from virtual_cluster.site import Gpus, NodeGroup, Partition, Site
     from virtual_cluster.slurm_version import SlurmVersion
 
-LOOPBACK = "127.0.0.1"
 _HEADER = "# Written by setup_cluster/cluster; a change here is lost at the next `up` or `set`.\n"
 
 
-def slurm_conf(site: Site, settings: Settings, layout: Layout, ports: Ports, version: SlurmVersion) -> str:
-    """slurm.conf for daemons and commands."""
+class Reader(Enum):
+    """Who reads a slurm.conf."""
+
+    NODE = "slurmd"
+    OTHERS = "slurmctld and the commands"
+
+
+def slurm_conf(
+    site: Site,
+    settings: Settings,
+    layout: Layout,
+    ports: Ports,
+    version: SlurmVersion,
+    binding: Binding,
+    reader: Reader,
+) -> str:
+    """slurm.conf; the two readers' differ in nothing but what they bind to."""
     tracked = ",".join(["gres/gpu", *(f"gres/gpu:{kind}" for kind in site.gpu_types())])
     lines = [
         f"ClusterName={layout.name}",
         f"SlurmctldHost=localhost({LOOPBACK})",
         f"SlurmctldPort={ports.slurmctld}",
-        # Bind to the address the host name resolves to, which is loopback, and not to every address.
-        "CommunicationParameters=NoCtldInAddrAny,NoInAddrAny",
+        *_communication(binding, reader),
         "SlurmUser=root",
         "SlurmdUser=root",
         "AuthType=auth/munge",
@@ -90,6 +105,15 @@ def slurm_conf(site: Site, settings: Settings, layout: Layout, ports: Ports, ver
         *(_partition_line(partition, settings) for partition in site.partitions),
     ]
     return _text(lines)
+
+
+def _communication(binding: Binding, reader: Reader) -> list[str]:
+    # Both words mean: bind to the address the host name resolves to, not to every address.
+    if binding is Binding.ANY:
+        return []
+    if binding is Binding.OWN_NAME and reader is Reader.OTHERS:
+        return ["CommunicationParameters=NoCtldInAddrAny"]
+    return ["CommunicationParameters=NoCtldInAddrAny,NoInAddrAny"]
 
 
 _PREEMPT_TYPE = {Preempt.PARTITION: "preempt/partition_prio", Preempt.QOS: "preempt/qos"}
@@ -170,14 +194,14 @@ def _span(gpus: Gpus) -> str:
     return str(gpus.first) if gpus.count == 1 else f"[{gpus.first}-{gpus.first + gpus.count - 1}]"
 
 
-def slurmdbd_conf(layout: Layout, ports: Ports) -> str:
+def slurmdbd_conf(layout: Layout, ports: Ports, binding: Binding) -> str:
     """slurmdbd.conf: the accounting daemon logs in to MariaDB as the system user it runs as."""
     return _text(
         [
             "DbdHost=localhost",
             f"DbdAddr={LOOPBACK}",
             f"DbdPort={ports.slurmdbd}",
-            "CommunicationParameters=NoInAddrAny",
+            *([] if binding is Binding.ANY else ["CommunicationParameters=NoInAddrAny"]),
             "SlurmUser=root",
             "AuthType=auth/munge",
             f"AuthInfo=socket={layout.munge_socket}",

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from virtual_cluster import listeners, processes
+from virtual_cluster.binding import Binding, take_own_name
 from virtual_cluster.errors import ClusterError
 
 if TYPE_CHECKING:
@@ -43,8 +44,9 @@ class Daemon:
 class Supervisor:
     """Starts, watches and ends the daemons of one cluster."""
 
-    def __init__(self, layout: Layout, environment: Mapping[str, str]) -> None:
+    def __init__(self, layout: Layout, environment: Mapping[str, str], binding: Binding) -> None:
         self._layout = layout
+        self._prepare = take_own_name if binding is Binding.OWN_NAME else None
         self._environment = environment
 
     def running(self, name: str) -> processes.Identity | None:
@@ -58,7 +60,8 @@ class Supervisor:
         self._end_forgotten(daemon)
         for path in daemon.stale:
             path.unlink(missing_ok=True)
-        pid = processes.start_detached(daemon.argv, self._environment, self._output(daemon.name))
+        output = self._output(daemon.name)
+        pid = processes.start_detached(daemon.argv, self._environment, output, self._prepare)
         processes.write_pid_file(self._pid_file(daemon.name), pid)
         return True
 
@@ -160,7 +163,7 @@ def slurmd(layout: Layout, node: str, port: int) -> Daemon:
     """The daemon of one virtual node."""
     return Daemon(
         name=f"slurmd-{node}",
-        argv=(f"{_SBIN}/slurmd", "-D", "-N", node, "-f", str(layout.slurm_conf)),
+        argv=(f"{_SBIN}/slurmd", "-D", "-N", node, "-f", str(layout.node_conf)),
         log=layout.log / f"slurmd-{node}.log",
         serves=lambda: listeners.on_port(port),
     )

@@ -45,6 +45,11 @@ class Layout:
         return self.etc / "slurm.conf"
 
     @property
+    def node_conf(self) -> Path:
+        """The nodes' own slurm.conf: it may bind where that of the commands must not."""
+        return self.etc / "node" / "slurm.conf"
+
+    @property
     def run(self) -> Path:
         """Process ids of the daemons."""
         return self.folder / "run"

@@ -15,10 +15,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from virtual_cluster import accounting_setup, conf, daemons, database, processes, record, system_users
+from virtual_cluster.binding import Binding, possible
 from virtual_cluster.daemons import Daemon, Supervisor
 from virtual_cluster.errors import ClusterError
 from virtual_cluster.layout import Layout, existing, make_home
-from virtual_cluster.ports import choose
+from virtual_cluster.ports import choose, is_free
 from virtual_cluster.record import Record
 from virtual_cluster.settings import Settings, needs_restart
 from virtual_cluster.slurm_version import SlurmVersion, parse_version
@@ -52,6 +53,7 @@ class Cluster:
         self._site = site
         self._say = say
         self._home = layout.folder.parent
+        self._binding = possible()
 
     def environment(self) -> dict[str, str]:
         """What a command needs in its environment to talk to this cluster."""
@@ -62,6 +64,11 @@ class Cluster:
         _require_root("up")
         make_home(self._home)
         with _locked(self._home / f".{self.layout.name}.lock"):
+            if self._binding is Binding.ANY:
+                self._say(
+                    "this machine's name is not loopback and no namespace can be made here: "
+                    "the daemons listen on every address"
+                )
             old = record.read(self.layout)
             new = self._recorded(old, wanted)
             supervisor = self._supervisor()
@@ -135,13 +142,13 @@ class Cluster:
     def _recorded(self, old: Record | None, wanted: Mapping[str, object]) -> Record:
         version = host_version()
         settings = Settings(**{**vars(old.settings if old else Settings()), **wanted})
-        if old:
+        if old and self._may_keep(old):
             new = Record(old.ports, settings, version)
             record.write(self.layout, new)
             return new
         # One cluster at a time chooses, or two that start together would take the same block.
         with _locked(self._home / ".ports.lock"):
-            others = [record.read(layout) for layout in existing(self._home)]
+            others = [record.read(layout) for layout in existing(self._home) if layout != self.layout]
             ports = choose(
                 self.layout.name, len(self._site.node_names()), [o.ports.base for o in others if o]
             )
@@ -150,9 +157,22 @@ class Cluster:
             record.write(self.layout, new)
         return new
 
+    def _may_keep(self, old: Record) -> bool:
+        """Whether the recorded ports are the cluster's own or free; a stranger may have come while it was down."""
+        in_use = old.ports.first(len(self._site.node_names()))
+        return bool(processes.of_cluster(self.layout)) or all(map(is_free, in_use))
+
     def _write_files(self, new: Record) -> None:
         layout, site = self.layout, self._site
-        for folder in (layout.etc, layout.run, layout.log, layout.state, layout.spool, layout.devices):
+        for folder in (
+            layout.etc,
+            layout.node_conf.parent,
+            layout.run,
+            layout.log,
+            layout.state,
+            layout.spool,
+            layout.devices,
+        ):
             folder.mkdir(mode=0o755, exist_ok=True)
         layout.munge.mkdir(mode=0o700, exist_ok=True)
         for node in site.node_names():
@@ -162,15 +182,25 @@ class Cluster:
         key = layout.munge / "munge.key"
         if not key.exists():
             _write(key, secrets.token_bytes(128), 0o400)
-        texts = {
-            "slurm.conf": conf.slurm_conf(site, new.settings, layout, new.ports, new.version),
+        for name, text in self._texts(new).items():
+            _write(layout.etc / name, text.encode(), 0o600 if name == "slurmdbd.conf" else 0o644)
+
+    def _texts(self, new: Record) -> dict[str, str]:
+        layout, site, version, binding = self.layout, self._site, new.version, self._binding
+
+        def slurm_conf(reader: conf.Reader) -> str:
+            return conf.slurm_conf(site, new.settings, layout, new.ports, version, binding, reader)
+
+        return {
+            "slurm.conf": slurm_conf(conf.Reader.OTHERS),
+            "node/slurm.conf": slurm_conf(conf.Reader.NODE),
             "gres.conf": conf.gres_conf(site, layout),
-            "cgroup.conf": conf.cgroup_conf(new.version),
+            "node/gres.conf": conf.gres_conf(site, layout),
+            "cgroup.conf": conf.cgroup_conf(version),
+            "node/cgroup.conf": conf.cgroup_conf(version),
+            "slurmdbd.conf": conf.slurmdbd_conf(layout, new.ports, binding),
             "mariadb.cnf": conf.mariadb_conf(layout),
         }
-        for name, text in texts.items():
-            _write(layout.etc / name, text.encode(), 0o644)
-        _write(layout.etc / "slurmdbd.conf", conf.slurmdbd_conf(layout, new.ports).encode(), 0o600)
 
     def _start_all(self, supervisor: Supervisor, new: Record) -> None:
         layout = self.layout
@@ -286,7 +316,7 @@ class Cluster:
         self._say(f"{self.layout.folder} is removed")
 
     def _supervisor(self) -> Supervisor:
-        return Supervisor(self.layout, self._daemon_environment())
+        return Supervisor(self.layout, self._daemon_environment(), self._binding)
 
     def _daemon_environment(self) -> dict[str, str]:
         # Nothing of the caller's: a daemon must not behave differently by who brought the cluster up.

@@ -5,10 +5,8 @@ A process id alone is not an identity, for ids are used again: a daemon is remem
 
 from __future__ import annotations
 
-import ctypes
 import os
 import signal
-import socket
 import subprocess
 import time
 from contextlib import suppress
@@ -16,15 +14,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from virtual_cluster.conf import LOOPBACK
-
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from virtual_cluster.layout import Layout
 
 PROC = Path("/proc")
-_CLONE_NEWUTS = 0x04000000
 _DAEMONS = frozenset({"slurmctld", "slurmscriptd", "slurmd", "slurmstepd", "slurmdbd", "munged", "mariadbd"})
 _POLL = 0.05
 
@@ -209,8 +204,17 @@ def wait_until(condition: Callable[[], bool], seconds: float) -> bool:
     return True
 
 
-def start_detached(argv: Sequence[str], environment: Mapping[str, str], output: Path) -> int:
-    """Start a daemon in a session of its own; what it prints goes to ``output``. Gives its process id."""
+def start_detached(
+    argv: Sequence[str], environment: Mapping[str, str], output: Path, prepare: Callable[[], None] | None
+) -> int:
+    """Start a daemon in a session of its own; gives its process id.
+
+    Args:
+        argv: The command.
+        environment: Its whole environment.
+        output: What it prints goes here; its folder is the daemon's working directory.
+        prepare: Called in the new process before the command takes over.
+    """
     with output.open("ab") as stream:
         process = subprocess.Popen(
             argv,
@@ -220,24 +224,8 @@ def start_detached(argv: Sequence[str], environment: Mapping[str, str], output: 
             stdout=stream,
             stderr=stream,
             start_new_session=True,
-            preexec_fn=None if host_name_is_loopback() else _take_loopback_name,  # noqa: PLW1509 single thread
+            preexec_fn=prepare,  # noqa: PLW1509 one thread only
         )
     # Nobody waits for it here: it outlives this program, and is_alive() sees through zombies.
     process.returncode = 0
     return process.pid
-
-
-def host_name_is_loopback() -> bool:
-    """Whether the machine's own name resolves to the address the daemons are to bind."""
-    try:
-        return socket.gethostbyname(socket.gethostname()) == LOOPBACK
-    except OSError:
-        return False
-
-
-def _take_loopback_name() -> None:
-    # Slurm binds to what the host name resolves to, so the daemons get a host name of their own: localhost.
-    libc = ctypes.CDLL(None, use_errno=True)
-    name = b"localhost"
-    if libc.unshare(_CLONE_NEWUTS) or libc.sethostname(name, len(name)):
-        raise OSError(ctypes.get_errno(), "cannot give a daemon a host name of its own")

@@ -1,8 +1,8 @@
 """A running Slurm for the live tests.
 
 ``cluster`` is one cluster for the whole session, brought up if it is not; its environment is applied, so
-that Slurm's commands and the product under test talk to it. It is left running, so the next session begins at once;
-``setup_cluster/cluster down mlcost-test`` ends it. ``MLCOST_TEST_CLUSTER`` names another one.
+that Slurm's commands and the product under test talk to it. It is left running, so the next session begins at
+once; ``setup_cluster/cluster down mlcost-test`` ends it. ``MLCOST_TEST_CLUSTER`` names another one.
 """
 
 from __future__ import annotations
