@@ -37,15 +37,17 @@ def script(bin_folder: Path) -> Callable[[str, str], Path]:
     return write
 
 
-@pytest.fixture
-def replay(bin_folder: Path) -> Callable[[Path], None]:
-    """Make all Slurm commands on PATH answer from a folder of recorded answers."""
+@pytest.fixture(scope="session")
+def player(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Path], Path]:
+    """Make a folder of Slurm commands that answer from a folder of recorded answers; return it."""
 
-    def install(answers: Path) -> None:
-        (bin_folder / "answers-from").write_text(str(answers))
+    def make(answers: Path) -> Path:
+        folder = tmp_path_factory.mktemp("player")
+        (folder / "answers-from").write_text(str(answers))
         for name in COMMANDS:
-            path = bin_folder / name
+            path = folder / name
             path.write_text(f"#!{sys.executable} -SE\n{REPLAY.read_text()}")
             path.chmod(0o755)
+        return folder
 
-    return install
+    return make
