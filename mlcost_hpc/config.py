@@ -51,6 +51,9 @@ class PathSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
 
     rates: Annotated[str | None, _Doc(description="The rate card (TOML).")] = None
     ledger: Annotated[str | None, _Doc(description="The ledger (one SQLite file).")] = None
+    projects: Annotated[
+        str | None, _Doc(description="Rules that say which project a run belongs to (TOML).")
+    ] = None
     templates: Annotated[
         str | None, _Doc(description="Folder of the site's own sbatch templates; they win over ours.")
     ] = None
@@ -132,7 +135,7 @@ def _absolute(paths: PathSettings, folder: Path) -> PathSettings:
     """Return the paths with relative ones taken from the settings file's folder."""
     changes = {
         name: str(folder / Path(value).expanduser())
-        for name in ("rates", "ledger", "templates", "runs")
+        for name in ("rates", "ledger", "projects", "templates", "runs")
         if (value := getattr(paths, name)) is not None
     }
     return msgspec.structs.replace(paths, **changes)

@@ -165,6 +165,18 @@ def parse_tres(text: str) -> Tres:
     )
 
 
+def format_tres(tres: Tres) -> str:
+    """Return a TRES list that :func:`parse_tres` reads back; empty for no resources at all."""
+    counts = {"cpu": tres.cpus, "node": tres.nodes, "gres/gpu": tres.gpus}
+    entries = [f"{name}={count}" for name, count in counts.items() if count]
+    # Memory is in whole bytes here; the letter-less default would be MiB, so KiB is as fine as Slurm goes.
+    entries += [f"mem={tres.memory // 1024}K"] if tres.memory else []
+    entries += [f"gres/gpu:{name}={count}" for name, count in sorted(tres.gpu_types.items())]
+    entries += [] if tres.billing is None else [f"billing={tres.billing}"]
+    entries += [f"{name}={value}" for name, value in sorted(tres.other.items())]
+    return ",".join(entries)
+
+
 def _parse_count(value: str, text: str) -> int:
     """Return a TRES count; big ones may carry a decimal letter (``1.50K``), which ``--noconvert`` avoids."""
     try:

@@ -18,6 +18,9 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "doctor": ("mlcost_hpc.cli.doctor:doctor", "Say which Slurm this is, and what will go wrong on it."),
     "gpu": ("mlcost_hpc.cli.gpu:gpu", "Show GPU models, watch this node's GPUs, and find waste."),
     "compress": ("mlcost_hpc.cli.compress:compress", "Compress many models at once, with one honest table."),
+    "ingest": ("mlcost_hpc.cli.ingest:ingest", "Take accounting rows into the ledger and charge them."),
+    "report": ("mlcost_hpc.cli.report:report", "Show what accounts and users spent."),
+    "usage": ("mlcost_hpc.cli.report:usage", "Show hours of CPUs, GPUs and nodes, and their cost."),
 }
 
 

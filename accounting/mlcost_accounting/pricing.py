@@ -1,0 +1,52 @@
+"""Which prices the ledger's charges stand under, and bringing them up to date when the prices change."""
+
+from __future__ import annotations
+
+from hashlib import blake2b
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from mlcost_accounting.ledger.rerate import rerate
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from mlcost_accounting.bulk import Kinds
+    from mlcost_accounting.ledger.store import Ledger
+    from mlcost_hpc.catalog import Catalog
+    from mlcost_hpc.rates import RateBook
+
+_KEY = "prices"
+
+
+def digest_of(book: RateBook | None, catalog: Catalog) -> str:
+    """Return a text that differs whenever prices or GPU names do."""
+    content = msgspec.json.encode((book, dict(catalog.names)), order="deterministic")
+    return blake2b(content, digest_size=16).hexdigest()
+
+
+def hold_prices(
+    ledger: Ledger,
+    kinds: Kinds,
+    digest: str,
+    on_progress: Callable[[int], None] = lambda _done: None,
+) -> int:
+    """Charge everything again when the prices are others than those of the ledger's charges.
+
+    Args:
+        ledger: the ledger.
+        kinds: the prices.
+        digest: :func:`digest_of` them.
+        on_progress: called with the number of runs done.
+
+    Returns:
+        The number of runs charged again.
+    """
+    if ledger.meta(_KEY) == digest:
+        return 0
+    done = rerate(ledger, kinds, on_progress=on_progress)
+    ledger.set_meta(_KEY, digest)
+    currency = kinds.rater.book.currency if kinds.rater.book else ""
+    ledger.set_meta("currency", currency)
+    return done
