@@ -60,12 +60,17 @@ def settings_fields() -> list[tuple[str, str, Any, str]]:
         info = msgspec.inspect.type_info(field.type)
         if isinstance(info, msgspec.inspect.StructType):
             found += [
-                (field.name, inner.name, inner.default, description(inner.type))
+                (field.name, inner.name, default_of(inner), description(inner.type))
                 for inner in msgspec.structs.fields(info.cls)
             ]
         else:
-            found.append((field.name, "", field.default, description(field.type)))
+            found.append((field.name, "", default_of(field), description(field.type)))
     return found
+
+
+def default_of(field: msgspec.structs.FieldInfo) -> Any:
+    """Return a setting's default; mutable ones come from a factory."""
+    return field.default if field.default_factory is msgspec.NODEFAULT else field.default_factory()
 
 
 def description(annotated: Any) -> str:
