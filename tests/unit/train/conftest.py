@@ -6,7 +6,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -19,10 +19,12 @@ WORKER = Path(__file__).with_name("worker.py")
 class Worker:
     """A training process, started; its stdout is read line by line."""
 
-    def __init__(self, *arguments: object, environment: dict[str, str] | None = None) -> None:
-        clean = {k: v for k, v in os.environ.items() if not k.startswith(("SLURM_", "MLCOST_"))}
+    def __init__(
+        self, *arguments: object, environment: dict[str, str] | None = None, script: Path = WORKER
+    ) -> None:
+        clean = {k: v for k, v in os.environ.items() if not k.startswith(("SLURM", "MLCOST"))}
         self.process = subprocess.Popen(
-            [sys.executable, str(WORKER), *map(str, arguments)],
+            [sys.executable, str(script), *map(str, arguments)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -39,6 +41,12 @@ class Worker:
         assert self.process.stderr is not None
         pytest.fail(f"the worker ended before it said {line!r}: {self.process.stderr.read()}")
 
+    def go_on(self) -> None:
+        """Send the line on stdin that a held worker waits for."""
+        assert self.process.stdin is not None
+        self.process.stdin.write("go on\n")
+        self.process.stdin.flush()
+
     def end(self, send: str = "") -> tuple[int, str, str]:
         """Wait for the end; return exit code, the rest of stdout, stderr."""
         out, err = self.process.communicate(send, timeout=60)
@@ -50,8 +58,8 @@ def start_worker() -> Iterator[Callable[..., Worker]]:
     """Start training processes that do not outlive the test."""
     started: list[Worker] = []
 
-    def start(*arguments: object, environment: dict[str, str] | None = None) -> Worker:
-        started.append(Worker(*arguments, environment=environment))
+    def start(*arguments: object, **options: Any) -> Worker:
+        started.append(Worker(*arguments, **options))
         return started[-1]
 
     yield start
