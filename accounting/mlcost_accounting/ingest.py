@@ -54,7 +54,7 @@ class Ingest:
     ) -> None:
         self._ledger = ledger
         self._writer = RunWriter(ledger, kinds)
-        self._on_progress = on_progress
+        self.on_progress = on_progress
         self.intake = Intake()
 
     def text(
@@ -109,4 +109,4 @@ class Ingest:
 
     def _count(self, counts: Counts) -> None:
         self.intake.counts.add(counts)
-        self._on_progress(self.intake)
+        self.on_progress(self.intake)

@@ -85,6 +85,20 @@ def parse_when(text: str, zone: ZoneInfo) -> int:
     return int((moment if moment.tzinfo else moment.replace(tzinfo=zone)).timestamp())
 
 
+def parse_zone(text: str) -> ZoneInfo:
+    """Return a time zone.
+
+    Raises:
+        UsageError: when the text names none.
+    """
+    from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+    try:
+        return ZoneInfo(text)
+    except (ZoneInfoNotFoundError, ValueError):
+        raise UsageError(f"{text!r} is not a time zone: write an IANA name such as Europe/Paris") from None
+
+
 def parse_day(text: str) -> date:
     """Return a day.
 

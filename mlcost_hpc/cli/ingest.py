@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from functools import partial
+from itertools import chain
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -11,18 +14,22 @@ from mlcost_hpc.cli.accounting import (
     kinds_of,
     ledger_option,
     parse_when,
+    parse_zone,
     progress,
     rates_option,
 )
 from mlcost_hpc.errors import RateError
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from collections.abc import Callable, Sequence
+    from zoneinfo import ZoneInfo
 
     from mlcost_accounting.ingest import Ingest, Intake
     from mlcost_accounting.ledger.store import Ledger
+    from mlcost_accounting.savedfiles import SavedRows
 
     from mlcost_hpc.cli.context import Context
+    from mlcost_hpc.slurm.sacct_lines import Layout
 
 
 @click.command()
@@ -32,17 +39,38 @@ if TYPE_CHECKING:
 @click.option("--until", help="To when; else now.")
 @rates_option
 @ledger_option
+@click.option(
+    "--from-file",
+    multiple=True,
+    type=click.Path(path_type=Path),
+    help="Rows printed by `sacct -P` (plain, gzip or zstd; - is standard input).",
+)
+@click.option("--fields", help="Names of their fields, comma-separated; else the first line says them.")
+@click.option("--delimiter", default="|", show_default=True, help="What stands between their fields.")
+@click.option("--cluster", default="", help="Cluster of rows that do not name theirs.")
+@click.option("--time-zone", help="Time zone of dates in the files; else the site's (site.time_zone).")
 @click.pass_obj
 def ingest(
-    context: Context, since: str | None, until: str | None, rates: Path | None, ledger: Path | None
+    context: Context,
+    since: str | None,
+    until: str | None,
+    rates: Path | None,
+    ledger: Path | None,
+    from_file: tuple[Path, ...],
+    fields: str | None,
+    delimiter: str,
+    cluster: str,
+    time_zone: str | None,
 ) -> None:
     """Take accounting rows into the ledger and charge them.
 
-    Doing it again, or with overlapping times, changes nothing.
+    They come from the cluster, or with --from-file from rows that sacct printed before. Doing it again, or
+    with overlapping times, changes nothing.
     """
     from mlcost_accounting.ingest import Ingest
     from mlcost_accounting.ledger.store import open_ledger
     from mlcost_accounting.pricing import digest_of, hold_prices
+    from mlcost_accounting.savedfiles import SavedRows
 
     zone = context.settings.zone
     kinds = kinds_of(context, book_of(context, rates))
@@ -50,10 +78,32 @@ def ingest(
         with progress("charging again under the new prices", None) as show:
             rerated = hold_prices(opened, kinds, digest_of(kinds.rater.book, context.catalog), show)
         taker = Ingest(opened, kinds)
-        _from_cluster(context, opened, taker, since, until)
+        if from_file:
+            files = [SavedRows(path, _names(fields), delimiter) for path in from_file]
+            _from_files(files, taker, cluster.lower(), parse_zone(time_zone) if time_zone else zone)
+        else:
+            _from_cluster(context, opened, taker, since, until)
         opened.refresh()
         _tell(taker.intake, rerated)
         _complain(opened)
+
+
+def _names(fields: str | None) -> list[str] | None:
+    return None if fields is None else [name for name in fields.split(",") if name]
+
+
+def _from_files(files: Sequence[SavedRows], taker: Ingest, cluster: str, zone: ZoneInfo) -> None:
+    for saved in files:
+        layouts: list[Layout] = []
+        parts = saved.read(layouts.append)
+        first = next(parts)
+        with progress(f"reading {saved.path}", saved.size) as show:
+            taker.on_progress = partial(_show_bytes, saved, show)
+            taker.text(chain((first,), parts), layouts[0], seen=saved.saved_at, cluster=cluster, zone=zone)
+
+
+def _show_bytes(saved: SavedRows, show: Callable[[int], None], _intake: Intake) -> None:
+    show(saved.read_bytes)
 
 
 def _from_cluster(

@@ -83,7 +83,9 @@ def _show(
         rows = reports.usage(ledger, groups, first, last)
         currency = ledger.meta("currency") or ""
     refused = sum(row["refused"] for row in rows)
-    if refused:
+    if not currency:
+        rows = [{**row, "cost": None} for row in rows]
+    elif refused:
         click.echo(f"mlcost: {refused} parts of runs are not charged: `mlcost problems` says why", err=True)
     if output_format == "table":
         rows = [*(_readable(row) for row in rows), *_total(rows, groups)]
@@ -99,9 +101,11 @@ def _total(rows: Sequence[dict[str, Any]], groups: Sequence[str]) -> list[dict[s
     from decimal import Decimal
 
     sums: dict[str, Any] = {
-        name: sum((Decimal(row[name]) for row in rows), Decimal(0))
+        name: sum((Decimal(row[name] or 0) for row in rows), Decimal(0))
         for name in ("runs", "wall_hours", "cpu_hours", "gpu_hours", "node_hours", "cost")
     }
+    if rows[0]["cost"] is None:
+        sums["cost"] = None
     return [_readable({**dict.fromkeys(groups, ""), groups[0]: "total", **sums})]
 
 
@@ -112,5 +116,5 @@ def _readable(row: dict[str, Any]) -> dict[str, Any]:
         **row,
         **{name: f"{row[name]:,.2f}" for name in ("wall_hours", "cpu_hours", "gpu_hours", "node_hours")},
         "runs": f"{row['runs']:,}",
-        "cost": f"{Decimal(row['cost']):,.2f}",
+        "cost": None if row["cost"] is None else f"{Decimal(row['cost']):,.2f}",
     }
