@@ -78,6 +78,16 @@ def run(
         SlurmCommandError: it failed otherwise, or printed nothing but a complaint.
     """
     environment = query_environment(os.environ if environ is None else environ)
+    return run_as_is(argv, timeout_s=timeout_s, environ=environment, stdin=stdin)
+
+
+def run_as_is(
+    argv: Sequence[str], *, timeout_s: float, environ: Mapping[str, str], stdin: str = ""
+) -> Output:
+    """Run a Slurm command in exactly this environment: sbatch hands its own on to the job.
+
+    Everything else is as in :func:`run`.
+    """
     try:
         # A session of its own, so that a wrapper script and its children can be stopped together.
         process = subprocess.Popen(
@@ -85,7 +95,7 @@ def run(
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
-            env=environment,
+            env=dict(environ),
             start_new_session=True,
         )
     except FileNotFoundError:
