@@ -7,6 +7,7 @@ import sqlite3
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Self
 
+from mlcost_accounting.ledger.budget_schema import budget_migrations
 from mlcost_accounting.ledger.schema import migrations
 from mlcost_hpc.errors import LedgerError
 
@@ -144,6 +145,7 @@ def _connect(path: Path, mode: str) -> sqlite3.Connection:
     connection.execute("PRAGMA busy_timeout = 60000")
     connection.execute("PRAGMA temp_store = MEMORY")
     connection.execute("PRAGMA cache_size = -65536")
+    connection.execute("PRAGMA wal_autocheckpoint = 8192")
     return connection
 
 
@@ -155,8 +157,9 @@ def _upgrade(ledger: Ledger, zone: ZoneInfo) -> None:
     # Whole after a kill at any moment; after a power cut the last commits may be missing, never half there.
     ledger.db.execute("PRAGMA synchronous = NORMAL")
     database = sqlite_utils.Database(ledger.db)
-    if migrations.pending(database):
-        migrations.apply(database)
+    for tables in (migrations, budget_migrations):
+        if tables.pending(database):
+            tables.apply(database)
     kept = ledger.meta("time_zone")
     if kept is None:
         ledger.set_meta("time_zone", zone.key)

@@ -1,0 +1,74 @@
+"""The tables of budgets, commitments, alerts and storage, as named migrations of their own."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from sqlite_utils.migrations import Migrations
+
+if TYPE_CHECKING:
+    from sqlite_utils import Database
+
+budget_migrations = Migrations("mlcost-budgets")
+
+
+@budget_migrations()
+def budgets_and_alerts(db: Database) -> None:
+    """The first tables."""
+    # What may be spent. Removed budgets stay, so that an old alert or refusal can be explained.
+    db.execute(
+        """
+        CREATE TABLE budgets (
+            id INTEGER PRIMARY KEY,
+            name TEXT NOT NULL,
+            record TEXT NOT NULL,           -- JSON of the Budget
+            author TEXT NOT NULL, reason TEXT NOT NULL, created INTEGER NOT NULL,
+            removed INTEGER, removed_by TEXT NOT NULL DEFAULT ''
+        )
+        """
+    )
+    db.execute("CREATE UNIQUE INDEX budgets_name ON budgets (name) WHERE removed IS NULL")
+    # What jobs that run or wait may still use; a cluster's rows are replaced together.
+    db.execute(
+        """
+        CREATE TABLE commitments (
+            cluster TEXT NOT NULL, day INTEGER NOT NULL, kind TEXT NOT NULL, account TEXT NOT NULL,
+            user TEXT NOT NULL, project TEXT NOT NULL, gpu_model TEXT NOT NULL,
+            jobs INTEGER NOT NULL, cost INTEGER NOT NULL, gpu_s INTEGER NOT NULL,
+            PRIMARY KEY (cluster, day, kind, account, user, project, gpu_model)
+        ) WITHOUT ROWID
+        """
+    )
+    db.execute("CREATE TABLE commitments_taken (cluster TEXT PRIMARY KEY, taken INTEGER NOT NULL)")
+    # Submissions that went past a hard budget, and who wanted it.
+    db.execute(
+        """
+        CREATE TABLE budget_overrides (
+            id INTEGER PRIMARY KEY, at INTEGER NOT NULL, user TEXT NOT NULL, account TEXT NOT NULL,
+            budgets TEXT NOT NULL, cost INTEGER NOT NULL, reason TEXT NOT NULL
+        )
+        """
+    )
+    db.execute("CREATE TABLE budget_watches (budget TEXT PRIMARY KEY, memory TEXT NOT NULL) WITHOUT ROWID")
+    db.execute(
+        "CREATE TABLE alerts (key TEXT PRIMARY KEY, posted INTEGER NOT NULL, event TEXT NOT NULL) "
+        "WITHOUT ROWID"
+    )
+    db.execute(
+        """
+        CREATE TABLE deliveries (
+            key TEXT NOT NULL, channel TEXT NOT NULL, tries INTEGER NOT NULL DEFAULT 0,
+            due INTEGER NOT NULL, sent INTEGER, failure TEXT NOT NULL DEFAULT '',
+            PRIMARY KEY (key, channel)
+        ) WITHOUT ROWID
+        """
+    )
+    # Storage quotas as an operator's listing tells them; a day's listing is replaced as a whole.
+    db.execute(
+        """
+        CREATE TABLE storage (
+            day INTEGER NOT NULL, path TEXT NOT NULL, owner TEXT NOT NULL, bytes INTEGER NOT NULL,
+            PRIMARY KEY (day, path)
+        ) WITHOUT ROWID
+        """
+    )

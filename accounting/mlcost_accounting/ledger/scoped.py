@@ -1,0 +1,205 @@
+"""What a viewer may see of the ledger: every query here takes the viewer's scope and cannot do without it.
+
+Conditions are written by this module from names of its own; everything that comes from outside is a value.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import msgspec
+
+from mlcost_accounting.dims import Dims
+from mlcost_accounting.rating import OPEN_STATES
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from mlcost_accounting.ledger.store import Ledger
+    from mlcost_accounting.periods import Period
+
+_SUMS = ("wall_s", "cpu_s", "gpu_s", "node_s", "cost", "credit", "refused")
+_OPEN = ", ".join(f"'{state}'" for state in sorted(OPEN_STATES))
+
+
+class Scope(msgspec.Struct, frozen=True, kw_only=True):
+    """Whose runs a viewer may see: everybody's, those of accounts, their own.
+
+    Attributes:
+        everything: all runs.
+        accounts: all runs of these accounts.
+        user: the runs of this user; empty = nobody's.
+    """
+
+    everything: bool = False
+    accounts: frozenset[str] = frozenset()
+    user: str = ""
+
+    def covers_account(self, account: str) -> bool:
+        """Return True when all runs of an account may be seen."""
+        return self.everything or account in self.accounts
+
+    def covers_user(self, user: str) -> bool:
+        """Return True when all runs of a user may be seen, whatever their account."""
+        return self.everything or (bool(self.user) and user == self.user)
+
+
+EVERYTHING = Scope(everything=True)
+"""The scope of an operator and of whoever can read the ledger's file."""
+
+
+class Condition(NamedTuple):
+    """A part of a WHERE clause and its values."""
+
+    sql: str
+    values: tuple[Any, ...]
+
+    def __and__(self, other: Condition) -> Condition:
+        return Condition(f"({self.sql}) AND ({other.sql})", (*self.values, *other.values))
+
+
+def visible(scope: Scope) -> Condition:
+    """Return the condition on ``dims`` that a viewer's scope means."""
+    if scope.everything:
+        return Condition("1", ())
+    marks = ", ".join("?" * len(scope.accounts))
+    parts = [Condition(f"account IN ({marks})", tuple(sorted(scope.accounts)))] if scope.accounts else []
+    parts += [Condition("user = ?", (scope.user,))] if scope.user else []
+    if not parts:
+        return Condition("0", ())
+    return Condition(
+        f"({' OR '.join(part.sql for part in parts)})",
+        tuple(value for part in parts for value in part.values),
+    )
+
+
+def matching(wanted: Mapping[str, str | Sequence[str]]) -> Condition:
+    """Return the condition that dimensions have one of the given values."""
+    condition = Condition("1", ())
+    for name, value in wanted.items():
+        if name not in Dims._fields:
+            raise ValueError(f"{name!r} is not a dimension")
+        values = (value,) if isinstance(value, str) else tuple(value)
+        marks = ", ".join("?" * len(values))
+        condition &= Condition(f"{name} IN ({marks})", values)
+    return condition
+
+
+def spending(
+    ledger: Ledger,
+    scope: Scope,
+    period: Period,
+    by: Sequence[str] = (),
+    wanted: Mapping[str, str | Sequence[str]] | None = None,
+) -> list[dict[str, Any]]:
+    """Return sums of a period, grouped by dimensions; without any, one row (of zeros when nothing ran).
+
+    ``runs`` counts each run once: those that ran on the first day, and those that began later.
+    """
+    where = visible(scope) & matching(wanted or {})
+    groups = _named(by)
+    columns = "".join(f"{name}, " for name in groups)
+    sums = ", ".join(f"COALESCE(SUM({name}), 0) AS {name}" for name in _SUMS)
+    grouping = f"GROUP BY {', '.join(groups)} ORDER BY cost DESC" if groups else ""
+    first, last = period.first.toordinal(), period.last.toordinal()
+    return ledger.rows(
+        f"SELECT {columns}COALESCE(SUM(CASE WHEN day = ? THEN runs ELSE first END), 0) AS runs, {sums} "  # noqa: S608
+        f"FROM daily JOIN dims ON dims.id = dim_id WHERE day BETWEEN ? AND ? AND {where.sql} {grouping}",
+        (first, first, last, *where.values),
+    )
+
+
+def spending_by_day(
+    ledger: Ledger,
+    scope: Scope,
+    period: Period,
+    by: Sequence[str] = (),
+    wanted: Mapping[str, str | Sequence[str]] | None = None,
+) -> list[dict[str, Any]]:
+    """Return ``cost``, ``gpu_s`` and the part of both of runs that have not ended, by ``day`` (number)."""
+    where = visible(scope) & matching(wanted or {})
+    columns = "".join(f"{name}, " for name in _named(by))
+    return ledger.rows(
+        f"SELECT {columns}day, SUM(cost) AS cost, SUM(gpu_s) AS gpu_s, "  # noqa: S608
+        f"SUM(CASE WHEN state IN ({_OPEN}) THEN cost ELSE 0 END) AS open_cost, "
+        f"SUM(CASE WHEN state IN ({_OPEN}) THEN gpu_s ELSE 0 END) AS open_gpu_s "
+        f"FROM daily JOIN dims ON dims.id = dim_id WHERE day BETWEEN ? AND ? AND {where.sql} "
+        f"GROUP BY {columns}day ORDER BY day",
+        (period.first.toordinal(), period.last.toordinal(), *where.values),
+    )
+
+
+def dearest_runs(
+    ledger: Ledger,
+    scope: Scope,
+    period: Period,
+    wanted: Mapping[str, str | Sequence[str]] | None = None,
+    most: int = 20,
+) -> list[dict[str, Any]]:
+    """Return the runs that cost most in a period."""
+    where = visible(scope) & matching(wanted or {})
+    return ledger.rows(
+        f"""
+        WITH dear AS (
+            SELECT run_id, SUM(cost) AS cost, SUM(gpu_s) AS gpu_s, SUM(cpu_s) AS cpu_s
+            FROM charges WHERE day BETWEEN ? AND ? AND dim_id IN (SELECT id FROM dims WHERE {where.sql})
+            GROUP BY run_id HAVING SUM(cost) > 0 ORDER BY SUM(cost) DESC LIMIT ?
+        )
+        SELECT dear.*, job_id, name, started, ended, elapsed_s, time_limit_s, {", ".join(Dims._fields)}
+        FROM dear JOIN runs ON runs.id = run_id JOIN dims ON dims.id = runs.dim_id
+        ORDER BY dear.cost DESC, job_id
+        """,  # noqa: S608
+        (period.first.toordinal(), period.last.toordinal(), *where.values, most),
+    )
+
+
+def runs_of_job(ledger: Ledger, scope: Scope, job_id: str) -> list[dict[str, Any]]:
+    """Return every run of a job (or of an array task) that the viewer may see, oldest first."""
+    where = visible(scope)
+    return ledger.rows(
+        f"""
+        SELECT runs.id AS run_id, job_id, raw_job_id, name, submitted, started, ended, closed, elapsed_s,
+               suspended_s, time_limit_s, node_count, reservation, tres, {", ".join(Dims._fields)},
+               (SELECT SUM(cost) FROM charges WHERE run_id = runs.id) AS cost,
+               (SELECT SUM(credit) FROM charges WHERE run_id = runs.id) AS credit,
+               problems.kind AS problem, problems.words AS problem_words
+        FROM runs JOIN dims ON dims.id = runs.dim_id JOIN allocations ON allocations.id = allocation_id
+        LEFT JOIN problems ON problems.run_id = runs.id
+        WHERE job_id = ? AND {where.sql} ORDER BY submitted, runs.id
+        """,  # noqa: S608
+        (job_id, *where.values),
+    )
+
+
+def charges_of_run(ledger: Ledger, scope: Scope, run_id: int) -> list[dict[str, Any]]:
+    """Return the days of a run, corrections included, when the viewer may see it."""
+    where = visible(scope)
+    return ledger.rows(
+        f"SELECT day, corrects, wall_s, cpu_s, gpu_s, node_s, cost, credit FROM charges "  # noqa: S608
+        f"JOIN dims ON dims.id = charges.dim_id WHERE run_id = ? AND {where.sql} ORDER BY day, corrects",
+        (run_id, *where.values),
+    )
+
+
+def names_seen(ledger: Ledger, scope: Scope, dimension: str) -> list[str]:
+    """Return the values of a dimension among the runs the viewer may see."""
+    (name,) = _named([dimension])
+    where = visible(scope)
+    rows = ledger.db.execute(
+        f"SELECT DISTINCT {name} FROM dims WHERE {where.sql} ORDER BY 1",  # noqa: S608
+        where.values,
+    )
+    return [row[0] for row in rows]
+
+
+def days_known(ledger: Ledger) -> tuple[int, int] | None:
+    """Return the first and the last day with usage; None when there is none."""
+    first, last = ledger.db.execute("SELECT MIN(day), MAX(day) FROM daily").fetchone()
+    return None if first is None else (first, last)
+
+
+def _named(by: Sequence[str]) -> list[str]:
+    unknown = [name for name in by if name not in Dims._fields]
+    if unknown:
+        raise ValueError(f"{', '.join(unknown)}: no such dimension")
+    return list(by)
