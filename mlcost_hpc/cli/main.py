@@ -17,6 +17,10 @@ COMMANDS: dict[str, tuple[str, str]] = {
     # name: (module:attribute, one line for `mlcost --help`, so that help loads nothing)
     "doctor": ("mlcost_hpc.cli.doctor:doctor", "Say which Slurm this is, and what will go wrong on it."),
     "gpu": ("mlcost_hpc.cli.gpu:gpu", "Show GPU models, watch this node's GPUs, and find waste."),
+    "checkpoints": (
+        "mlcost_hpc.cli.checkpoints:checkpoints",
+        "See, delete and move the checkpoints of training runs.",
+    ),
     "compress": ("mlcost_hpc.cli.compress:compress", "Compress many models at once, with one honest table."),
     "ingest": ("mlcost_hpc.cli.ingest:ingest", "Take accounting rows into the ledger and charge them."),
     "report": ("mlcost_hpc.cli.report:report", "Show what accounts and users spent."),

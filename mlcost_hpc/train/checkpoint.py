@@ -9,7 +9,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from mlcost_hpc.errors import CheckpointError, UsageError
-from mlcost_hpc.train import atomic, store
+from mlcost_hpc.train import lifecycle, store
 from mlcost_hpc.train.attempts import utc_now
 from mlcost_hpc.train.manifest import FileSum, Manifest, write_manifest
 from mlcost_hpc.train.ranks import Ranks
@@ -202,8 +202,8 @@ class Checkpointer:
             entries, keep_last=self._keep_last, keep_best=self._keep_best, damaged=self._damaged
         ):
             try:
-                atomic.remove_folder(entry.path)
-            except OSError:
+                lifecycle.remove(entry)
+            except CheckpointError:
                 continue
 
 

@@ -141,7 +141,10 @@ def remove_remains(folder: Path, owner: str) -> list[Path]:
     removed = []
     for path in folder.iterdir():
         if _TEMPORARY.match(path.name) and _is_orphan(path.name, owner):
-            shutil.rmtree(path, ignore_errors=True)
+            if path.is_symlink():
+                path.unlink()
+            else:
+                shutil.rmtree(path, ignore_errors=True)
             removed.append(path)
     return removed
 
