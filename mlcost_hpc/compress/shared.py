@@ -7,6 +7,7 @@ rename, so that of several makers one wins and the others use its work.
 from __future__ import annotations
 
 import contextlib
+import io
 import shutil
 import uuid
 from dataclasses import dataclass
@@ -22,6 +23,7 @@ from mlcost_hpc.compress.manifest import Model, Settings, hash_file
 from mlcost_hpc.compress.onnxfile import OnnxFacts, Port, inspect
 from mlcost_hpc.compress.runtime import open_session
 from mlcost_hpc.errors import CompressError
+from mlcost_hpc.train.atomic import write_file
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -33,6 +35,7 @@ if TYPE_CHECKING:
 _RANDOM_SAMPLES = 32
 _EXPORTED = "original.onnx"
 _OUTPUTS = "outputs.npz"
+_TEACHER = "teacher.npy"
 
 
 class Stored(msgspec.Struct, frozen=True, kw_only=True):
@@ -120,6 +123,26 @@ def _open(folder: Path, model: Model, settings: Settings) -> Shared:
         calibration=_calibration(model, settings, stored.facts.inputs, feeds),
         training=load_feeds(Path(model.spec.training), stored.facts.inputs) if model.spec.training else None,
     )
+
+
+def teacher_answers(shared: Shared, threads: int) -> Array:
+    """Return the original's first output on the training data, (samples, classes); computed once a model.
+
+    Raises:
+        CompressError: there is no training data.
+    """
+    import numpy as np
+
+    path = shared.folder / _TEACHER
+    if not path.exists():
+        if shared.training is None:
+            raise CompressError("there is no training data to teach on")
+        answers = run_all(open_session(shared.original, threads), shared.training, EVALUATION_BATCH)[0]
+        content = io.BytesIO()
+        np.save(content, answers)
+        write_file(path, content.getvalue())
+    stored: Array = np.load(path, allow_pickle=False)
+    return stored
 
 
 def check_unchanged(model: Model) -> None:

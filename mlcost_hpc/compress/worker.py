@@ -12,19 +12,25 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from mlcost_hpc.compress import node
+from mlcost_hpc.compress.auto import suitable
 from mlcost_hpc.compress.candidate import QUICK_SECONDS, THOROUGH_SECONDS, Candidate, gzip_size, weigh
 from mlcost_hpc.compress.cores import lock_folder, pinned
+from mlcost_hpc.compress.evaluate import EVALUATION_BATCH, run_all, score
 from mlcost_hpc.compress.failure import explain
 from mlcost_hpc.compress.ladder import Climb, climb
 from mlcost_hpc.compress.manifest import Manifest, Model, Settings, Task, hash_file
+from mlcost_hpc.compress.methods import METHODS
 from mlcost_hpc.compress.methods.base import NotApplicableError, Subject, Workshop
+from mlcost_hpc.compress.recipes import AUTO, Recipe, chain
 from mlcost_hpc.compress.records import Place, Result
-from mlcost_hpc.compress.shared import Shared, ensure_shared
+from mlcost_hpc.compress.runtime import open_session
+from mlcost_hpc.compress.shared import Shared, ensure_shared, teacher_answers
 from mlcost_hpc.compress.versions import library_versions
 from mlcost_hpc.train.atomic import write_file
 
 if TYPE_CHECKING:
     from mlcost_hpc.compress.batch import Batch
+    from mlcost_hpc.compress.onnxfile import OnnxFacts
     from mlcost_hpc.compress.recipes import Recipe
 
 _LADDER_SHARE = 0.6
@@ -103,13 +109,14 @@ def _climb_and_weigh(
     task_minutes: float,
 ) -> Result:
     way = Climb()
-    subject = Subject(onnx=shared.original, module=None)
+    recipes = _recipes(task.recipe, shared.facts)
+    subject = _subject(model, shared, recipes)
     deadline = time.monotonic() + _LADDER_SHARE * 60 * task_minutes
 
     def weigh_quickly(found: Subject) -> Candidate:
         return weigh(found.onnx, shared, model, settings, seconds=QUICK_SECONDS)
 
-    for recipe in _recipes(task.recipe):
+    for recipe in recipes:
         climb(recipe, subject, shop, weigh_quickly, deadline=deadline, result=way)
         if way.reached:
             break
@@ -118,6 +125,7 @@ def _climb_and_weigh(
         return msgspec.structs.replace(
             row, attempts=tuple(way.attempts), size_before=shared.facts.size, notes=tuple(shop.notes)
         )
+    _score_controls(shop, shared, model, settings)
     load_before = node.load_average()
     with pinned(settings.threads, lock_folder(), patience_s=_CORE_PATIENCE_S) as cores:
         final = weigh(way.best.path, shared, model, settings, seconds=THOROUGH_SECONDS)
@@ -144,8 +152,29 @@ def _climb_and_weigh(
     )
 
 
-def _recipes(recipe: Recipe) -> tuple[Recipe, ...]:
-    return (recipe,)
+def _recipes(recipe: Recipe, facts: OnnxFacts) -> tuple[Recipe, ...]:
+    """Return the recipe, or those that ``auto`` stands for with this model."""
+    return tuple(chain(name) for name in suitable(facts)) if recipe.name == AUTO else (recipe,)
+
+
+def _subject(model: Model, shared: Shared, recipes: tuple[Recipe, ...]) -> Subject:
+    """Return the original; with its torch module where a step of a recipe works on it."""
+    needs_module = any(METHODS[step.method].needs_module for recipe in recipes for step in recipe.steps)
+    if not needs_module or model.spec.factory is None:
+        return Subject(onnx=shared.original)
+    from mlcost_hpc.compress.torchmodel import load_module
+
+    module = load_module(model.spec.factory, Path(model.spec.state or ""))
+    return Subject(onnx=shared.original, module=module)
+
+
+def _score_controls(shop: Workshop, shared: Shared, model: Model, settings: Settings) -> None:
+    """Note how good the controls are: what the method is worth is its distance from them."""
+    for name, path in shop.controls.items():
+        outputs = run_all(open_session(path, settings.threads), shared.feeds, EVALUATION_BATCH)
+        found = score(shared.outputs, outputs, shared.feeds, model.spec.metric)
+        value = found.after if found.after is not None else found.agreement
+        shop.notes.append(f"control {name}, before any quantization: {found.metric} {value}")
 
 
 def _workshop(scratch: Path, shared: Shared, settings: Settings, sample_share: float) -> Workshop:
@@ -155,7 +184,7 @@ def _workshop(scratch: Path, shared: Shared, settings: Settings, sample_share: f
         folder=scratch,
         calibration=calibration.slice(0, max(1, int(len(calibration) * sample_share))),
         training=shared.training,
-        teacher=lambda: None,
+        teacher=lambda: teacher_answers(shared, settings.threads),
         threads=node.cpus_of_job(os.environ),
         seed=settings.seed,
         reduce_range=node.needs_reduced_range(settings.serving),

@@ -71,6 +71,9 @@ class Workshop:
         reduce_range: int8 weights must keep to 7 bits, because a node without VNNI may serve the model.
         processor_flags: flags of this node's processor.
         notes: remarks for the report.
+        prepared: original -> its prepared form, made once a task.
+        controls: name -> an ONNX file trained the same way without the method, scored beside the candidate.
+        cache: what rungs share, by a key of the method's own.
     """
 
     folder: Path
@@ -82,6 +85,9 @@ class Workshop:
     reduce_range: bool
     processor_flags: frozenset[str]
     notes: list[str] = field(default_factory=list)
+    prepared: dict[Path, Path] = field(default_factory=dict)
+    controls: dict[str, Path] = field(default_factory=dict)
+    cache: dict[Any, Any] = field(default_factory=dict)
 
     def path(self, name: str) -> Path:
         """Return a path in the scratch folder that no file has yet."""

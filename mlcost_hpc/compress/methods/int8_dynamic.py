@@ -8,7 +8,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from mlcost_hpc.compress.methods.base import Method, NotApplicableError, Options, Rung, Subject, Workshop
-from mlcost_hpc.compress.methods.quantizable import prepare_for_int8, quiet
+from mlcost_hpc.compress.methods.quiet import quiet
+from mlcost_hpc.compress.methods.ready import ready
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -56,7 +57,7 @@ def apply(subject: Subject, rung: Rung, shop: Workshop) -> Subject:
     from onnxruntime.quantization import QuantType, quantize_dynamic
 
     options: Int8DynamicOptions = rung.options
-    source, facts = prepare_for_int8(subject.onnx, shop)
+    source, facts = ready(subject.onnx, shop)
     if not any(facts.weights.get(op) for op in options.ops):
         raise NotApplicableError(f"no layer with constant weights among {', '.join(options.ops)}")
     target = shop.path("int8-dynamic")

@@ -1,0 +1,121 @@
+"""Distillation: a smaller network learns the original's answers, which are computed once and kept.
+
+Distillation often gives nothing over plain training; so the same network is also trained without the teacher
+(the control), with the same number of steps, and both results stand in the row.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import msgspec
+
+from mlcost_hpc.compress.evaluate import load_function
+from mlcost_hpc.compress.methods.base import (
+    Method,
+    NotApplicableError,
+    Options,
+    Rung,
+    Subject,
+    Workshop,
+    need_module,
+    need_training,
+    only_rung,
+)
+from mlcost_hpc.compress.methods.exported import exported
+from mlcost_hpc.compress.methods.training import clone, fit, label_loss, tensors
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    import torch
+    from torch import nn
+
+
+class DistilOptions(Options, frozen=True, kw_only=True):
+    """Options.
+
+    Attributes:
+        student: function that builds the small network (an absolute ``file.py:function`` or
+            ``package.module:function``); else the model as the steps before left it.
+        epochs: passes over the training data.
+        lr: highest learning rate.
+        temperature: softens both sides' scores.
+        weight: part of the loss that is the teacher's; the rest is the labels'.
+        control: also train without the teacher, and report both.
+    """
+
+    student: str | None = None
+    epochs: Annotated[int, msgspec.Meta(gt=0)] = 10
+    lr: float = 2e-3
+    temperature: float = 4.0
+    weight: Annotated[float, msgspec.Meta(ge=0, le=1)] = 0.9
+    control: bool = True
+
+
+def apply(subject: Subject, rung: Rung, shop: Workshop) -> Subject:
+    """Train the student with and, as a control, without the teacher; keep the one with the teacher.
+
+    Raises:
+        NotApplicableError: no training data with classes, or no network to train.
+    """
+    import torch
+
+    options: DistilOptions = rung.options
+    inputs, labels = tensors(need_training(shop))
+    if labels.is_floating_point():
+        raise NotApplicableError("distillation here needs labels that are classes")
+    teacher = torch.from_numpy(shop.teacher())
+    start = _student(options, subject, shop.seed)
+    targets = torch.cat([teacher, labels.to(teacher.dtype)[:, None]], dim=1)
+    taught = clone(start)
+    fit(
+        taught,
+        inputs,
+        targets,
+        distillation_loss(options.temperature, options.weight),
+        epochs=options.epochs,
+        lr=options.lr,
+        seed=shop.seed,
+    )
+    if options.control:
+        alone = clone(start)
+        fit(alone, inputs, labels, label_loss(labels), epochs=options.epochs, lr=options.lr, seed=shop.seed)
+        shop.controls["without the teacher"] = exported(alone, shop, "control").onnx
+    return exported(taught, shop, "distilled")
+
+
+def distillation_loss(
+    temperature: float, weight: float
+) -> Callable[[torch.Tensor, torch.Tensor], torch.Tensor]:
+    """Return the loss on (scores, [teacher's scores, class]).
+
+    ``weight * T^2 * KL(teacher / T, student / T) + (1 - weight) * cross entropy``, after Hinton, Vinyals and
+    Dean (2015); the factor T^2 keeps the size of the gradient independent of the temperature.
+    """
+    from torch.nn import functional
+
+    def loss(scores: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+        teacher, labels = targets[:, :-1], targets[:, -1].long()
+        soft = functional.kl_div(
+            functional.log_softmax(scores / temperature, dim=1),
+            functional.log_softmax(teacher / temperature, dim=1),
+            reduction="batchmean",
+            log_target=True,
+        )
+        return weight * temperature**2 * soft + (1 - weight) * functional.cross_entropy(scores, labels)
+
+    return loss
+
+
+def _student(options: DistilOptions, subject: Subject, seed: int) -> nn.Module:
+    import torch
+
+    if options.student is None:
+        return clone(need_module(subject))
+    torch.manual_seed(seed)
+    student: nn.Module = load_function(options.student)()
+    return student
+
+
+METHOD = Method(name="distil", options=DistilOptions, rungs=only_rung, apply=apply, needs_module=True)
