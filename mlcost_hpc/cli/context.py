@@ -12,6 +12,7 @@ from mlcost_hpc.errors import ConfigError
 if TYPE_CHECKING:
     from mlcost_hpc.catalog import Catalog
     from mlcost_hpc.config import Settings
+    from mlcost_hpc.launch.launcher import Launcher
     from mlcost_hpc.rates import RateBook
     from mlcost_hpc.slurm.api import Slurm
     from mlcost_hpc.slurm.connect import Connection
@@ -79,3 +80,23 @@ class Context:
     def slurm(self) -> Slurm:
         """The cluster."""
         return self.connection.slurm
+
+    def launcher(self, rates: Path | None) -> Launcher:
+        """Return the launcher of this cluster with today's prices and the site's templates.
+
+        Raises:
+            ConfigError: when there is no rate card, or it is wrong.
+        """
+        from mlcost_hpc.launch.launcher import Launcher
+        from mlcost_hpc.launch.render import Templates
+
+        book, paths = self.rates(rates), self.settings.paths
+        return Launcher(
+            self.slurm,
+            self.catalog,
+            book.card_now(self.settings.zone),
+            currency=book.currency,
+            runs=Path(paths.runs),
+            templates=Templates(Path(paths.templates) if paths.templates else None),
+            timeout_s=self.settings.slurm.timeout_s,
+        )

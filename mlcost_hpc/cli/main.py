@@ -15,6 +15,12 @@ from mlcost_hpc.errors import MlcostError, SlurmCommandError
 
 COMMANDS: dict[str, tuple[str, str]] = {
     # name: (module:attribute, one line for `mlcost --help`, so that help loads nothing)
+    "offers": (
+        "mlcost_hpc.cli.offers:offers",
+        "List partitions and GPUs with price, speed and what is free.",
+    ),
+    "submit": ("mlcost_hpc.cli.submit:submit", "Send work to the cheapest place that fits, and say why."),
+    "attempts": ("mlcost_hpc.cli.attempts:attempts", "Show every run of a job, from which step to which."),
     "doctor": ("mlcost_hpc.cli.doctor:doctor", "Say which Slurm this is, and what will go wrong on it."),
     "gpu": ("mlcost_hpc.cli.gpu:gpu", "Show GPU models, watch this node's GPUs, and find waste."),
     "checkpoints": (

@@ -1,0 +1,108 @@
+"""``mlcost submit``: choose the cheapest place that fits, say why, and send the job there."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from mlcost_hpc.cli.need_options import need_from, need_options, rates_option
+
+if TYPE_CHECKING:
+    from mlcost_hpc.cli.context import Context
+    from mlcost_hpc.launch.choose import Choice
+    from mlcost_hpc.launch.launcher import Launcher
+    from mlcost_hpc.launch.record import Submission
+
+
+@click.command()
+@need_options
+@click.option("--job-name", help="Name of the job; else that of the program.")
+@click.option("--run-dir", type=click.Path(path_type=Path), help="Folder of the run; else a new one.")
+@rates_option
+@click.option("--explain", is_flag=True, help="Show every offer with what speaks for and against it.")
+@click.option("--dry-run", is_flag=True, help="Print the batch script and submit nothing.")
+@click.option("--format", "output_format", type=click.Choice(["table", "json"]), default="table")
+@click.argument("command", nargs=-1, required=True)
+@click.pass_obj
+def submit(
+    context: Context,
+    /,
+    command: tuple[str, ...],
+    job_name: str | None,
+    run_dir: Path | None,
+    rates: Path | None,
+    *,
+    explain: bool,
+    dry_run: bool,
+    output_format: str,
+    **options: Any,
+) -> None:
+    r"""Submit COMMAND to the cheapest place that fits.
+
+    COMMAND is a command line after `--`, or one module:function that is called without arguments.
+
+    \b
+    mlcost submit --gpus 2 --gpu-memory 40 --time 12h -- python train.py --epochs 90
+    mlcost submit --gpus 1 --time 2h train:main
+
+    A job that is preempted or reaches its limit and leaves with exit code 85 is requeued; mlcost_hpc.train
+    does that for you. Exit code 3 when nothing fits.
+    """
+    from mlcost_hpc.launch.named import is_function_name
+
+    launcher = context.launcher(rates)
+    choice = launcher.choose(need_from(options))
+    name = job_name or _name_of(command)
+    run_dir = (run_dir or launcher.new_run_dir(name)).absolute()
+    is_function = len(command) == 1 and is_function_name(command[0])
+    if explain:
+        from mlcost_hpc.cli.explain import explain_choice
+
+        click.echo(explain_choice(choice, launcher.currency), err=output_format == "json")
+    if dry_run:
+        make = launcher.function_script if is_function else launcher.script
+        words: Any = command[0] if is_function else command
+        click.echo(launcher.render(make(words, choice, name=name, run_dir=run_dir)), nl=False)
+        return
+    if is_function:
+        submission = launcher.submit_function(command[0], choice, name=name, run_dir=run_dir)
+    else:
+        submission = launcher.submit(command, choice, name=name, run_dir=run_dir)
+    _tell(submission, choice, launcher, output_format)
+
+
+def _name_of(command: tuple[str, ...]) -> str:
+    """Return the name of the program: the script that python runs, else the first word."""
+    words = [Path(word).name for word in command]
+    script = next((word for word in words if word.endswith((".py", ".sh"))), words[0])
+    return script.removesuffix(".py").removesuffix(".sh").partition(":")[0] or "job"
+
+
+def _tell(submission: Submission, choice: Choice, launcher: Launcher, output_format: str) -> None:
+    from mlcost_hpc.cli.output import printable
+    from mlcost_hpc.launch.script import headline
+
+    best = choice.best
+    if output_format == "json":
+        row = {
+            "job_id": submission.job_id,
+            "cluster": submission.cluster,
+            "partition": best.offer.partition,
+            "gpu_type": best.offer.gpu_type or None,
+            "gpu_model": best.offer.gpu_model or None,
+            "gpus": best.shape.gpus * best.shape.nodes,
+            "nodes": best.shape.nodes,
+            "preemptible": best.offer.preemptible,
+            "per_hour": f"{best.per_hour:.6f}",
+            "expected_cost": f"{best.cost:.6f}",
+            "currency": launcher.currency,
+            "run_dir": str(submission.run_dir),
+            "log": submission.log,
+        }
+        click.echo(json.dumps(row, indent=2))
+        return
+    click.echo(f"job {submission.job_id}: {headline(choice)} {launcher.currency}")
+    click.echo(f"log: {printable(submission.log)}")

@@ -1,0 +1,239 @@
+"""The launcher as a program uses it: offers, choice, submission; one job or an array."""
+
+from __future__ import annotations
+
+import re
+import secrets
+from datetime import UTC, datetime
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from mlcost_hpc.errors import UsageError
+from mlcost_hpc.launch.choose import Choice, choose
+from mlcost_hpc.launch.market import Market, read_market
+from mlcost_hpc.launch.named import NamedFunction, check_function
+from mlcost_hpc.launch.offers import Offer, list_offers
+from mlcost_hpc.launch.record import Submission, utc_now, write_submission
+from mlcost_hpc.launch.render import Templates
+from mlcost_hpc.launch.script import JobScript, build_script, refuse_control_characters
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from mlcost_hpc.catalog import Catalog
+    from mlcost_hpc.launch.executor import RenderingExecutor
+    from mlcost_hpc.launch.need import Need
+    from mlcost_hpc.rates import RateCard
+    from mlcost_hpc.slurm.api import Slurm
+
+TRAIN = "train.sbatch.j2"
+ARRAY = "compress_array.sbatch.j2"
+
+
+class Launcher:
+    """Chooses where work runs and submits it.
+
+    Args:
+        slurm: the cluster.
+        catalog: the GPU models.
+        card: today's prices.
+        currency: what they are in.
+        runs: folder in which every run gets a folder of its own.
+        templates: the sbatch templates; None = the packaged ones.
+        timeout_s: seconds after which sbatch is given up.
+    """
+
+    def __init__(
+        self,
+        slurm: Slurm,
+        catalog: Catalog,
+        card: RateCard,
+        *,
+        currency: str,
+        runs: Path,
+        templates: Templates | None = None,
+        timeout_s: float = 60.0,
+    ) -> None:
+        self.slurm = slurm
+        self.catalog = catalog
+        self.card = card
+        self.currency = currency
+        self._runs = runs
+        self._templates = templates or Templates()
+        self._timeout_s = timeout_s
+
+    @cached_property
+    def market(self) -> Market:
+        """The cluster as it was when first looked at."""
+        return read_market(self.slurm)
+
+    @cached_property
+    def offers(self) -> tuple[Offer, ...]:
+        """Everything the cluster offers."""
+        return list_offers(self.market, self.catalog, self.card)
+
+    @property
+    def max_array_tasks(self) -> int:
+        """Most tasks one array may have here: Slurm limits the index, and some sites the number."""
+        settings = self.market.settings
+        return min(settings.max_array_size, settings.max_array_tasks or settings.max_array_size)
+
+    def choose(self, need: Need) -> Choice:
+        """Return the ranked offers for a need.
+
+        Raises:
+            NoOfferError: when nothing fits; names the nearest miss.
+        """
+        return choose(need, self.offers, self.catalog, self.card)
+
+    def new_run_dir(self, name: str) -> Path:
+        """Return a folder for a run that nothing has used yet; it is not made."""
+        stem = re.sub(r"[^A-Za-z0-9._-]+", "-", name).strip("-.")[:40] or "run"
+        moment = datetime.now(UTC).strftime("%Y%m%d-%H%M%S")
+        return self._runs.expanduser().absolute() / f"{stem}-{moment}-{secrets.token_hex(2)}"
+
+    def script(self, command: Sequence[str], choice: Choice, *, name: str, run_dir: Path) -> JobScript:
+        """Return the batch script, as values, of one job that runs a command line."""
+        return build_script(
+            choice,
+            template=TRAIN,
+            name=name,
+            run_dir=str(run_dir),
+            output=f"{_literal(run_dir)}/job.log",
+            command=tuple(command),
+        )
+
+    def array_script(
+        self,
+        command: Sequence[str],
+        tasks: int,
+        choice: Choice,
+        *,
+        name: str,
+        run_dir: Path,
+        throttle: int | None = None,
+        dependency: str = "",
+        comment: str = "",
+    ) -> JobScript:
+        """Return the batch script, as values, of an array whose tasks all run one command.
+
+        Raises:
+            UsageError: when the site does not allow so many tasks.
+        """
+        if not 1 <= tasks <= self.max_array_tasks:
+            raise UsageError(f"an array here may have 1 to {self.max_array_tasks} tasks, not {tasks}")
+        for what, text in (("dependency", dependency), ("comment", comment)):
+            refuse_control_characters(what, text)
+        script = build_script(
+            choice,
+            template=ARRAY,
+            name=name,
+            run_dir=str(run_dir),
+            output=f"{_literal(run_dir)}/logs/%A_%a.log",
+            command=tuple(command),
+        )
+        array = f"0-{tasks - 1}" + (f"%{throttle}" if throttle else "")
+        return msgspec.structs.replace(script, array=array, dependency=dependency, comment=comment)
+
+    def render(self, script: JobScript) -> str:
+        """Return the text of a batch script."""
+        return self._templates.render(script)
+
+    def submit(self, command: Sequence[str], choice: Choice, *, name: str, run_dir: Path) -> Submission:
+        """Submit a command line as one job.
+
+        Raises:
+            SlurmError: when sbatch fails; its own words are in the message.
+        """
+        script = self.script(command, choice, name=name, run_dir=run_dir)
+        job_id = self._executor(script).submit_words(command)
+        return self._record(script, choice, job_id)
+
+    def submit_function(self, function: str, choice: Choice, *, name: str, run_dir: Path) -> Submission:
+        """Submit ``module:function`` as one job through submitit; its result is submitit's.
+
+        Raises:
+            UsageError: when there is no such module.
+            SlurmError: when sbatch fails; its own words are in the message.
+        """
+        check_function(function, Path.cwd())
+        script = self.function_script(function, choice, name=name, run_dir=run_dir)
+        job = self._executor(script).submit(NamedFunction(function, Path.cwd()))
+        record = msgspec.structs.replace(script, command=(function,))
+        return self._record(record, choice, job.job_id)
+
+    def function_script(self, function: str, choice: Choice, *, name: str, run_dir: Path) -> JobScript:  # noqa: ARG002
+        """Return the batch script, as values, of one job that calls a function."""
+        from mlcost_hpc.launch.executor import worker_command
+
+        script = self.script(worker_command(run_dir), choice, name=name, run_dir=run_dir)
+        return msgspec.structs.replace(script, output=f"{_literal(run_dir)}/%j_0_log.out")
+
+    def submit_array(
+        self,
+        command: Sequence[str],
+        tasks: int,
+        choice: Choice,
+        *,
+        name: str,
+        run_dir: Path,
+        throttle: int | None = None,
+        dependency: str = "",
+        comment: str = "",
+    ) -> Submission:
+        """Submit one command as an array; every task finds its number in ``SLURM_ARRAY_TASK_ID``.
+
+        Args:
+            command: the words of the command.
+            tasks: number of tasks, numbered from 0.
+            choice: where it goes.
+            name: job name.
+            run_dir: its folder; made private when it is missing.
+            throttle: most tasks at a time; None = no limit.
+            dependency: as sbatch takes it: ``afterok:123``.
+            comment: job comment.
+
+        Raises:
+            UsageError: when the site does not allow so many tasks.
+            SlurmError: when sbatch fails; its own words are in the message.
+        """
+        from mlcost_hpc.launch.executor import make_folder
+
+        script = self.array_script(
+            command, tasks, choice, name=name, run_dir=run_dir, throttle=throttle, dependency=dependency,
+            comment=comment,
+        )  # fmt: skip
+        make_folder(run_dir)
+        make_folder(run_dir / "logs")
+        job_id = self._executor(script).submit_words(command, tasks)
+        return self._record(script, choice, job_id, array_tasks=tasks)
+
+    def _executor(self, script: JobScript) -> RenderingExecutor:
+        from mlcost_hpc.launch.executor import RenderingExecutor
+
+        text: Callable[[Sequence[str], int], str] = lambda _words, _tasks: self.render(script)  # noqa: E731
+        return RenderingExecutor(Path(script.run_dir), text, timeout_s=self._timeout_s)
+
+    def _record(self, script: JobScript, choice: Choice, job_id: str, *, array_tasks: int = 0) -> Submission:
+        submission = Submission(
+            job_id=job_id,
+            cluster=self.market.settings.cluster,
+            name=script.name,
+            run_dir=Path(script.run_dir),
+            submitted=utc_now(),
+            command=script.command,
+            choice=choice,
+            currency=self.currency,
+            log=script.output.replace("%j", job_id),
+            array_tasks=array_tasks,
+        )
+        write_submission(submission)
+        return submission
+
+
+def _literal(path: Path) -> str:
+    """Return a path in which Slurm sees no ``%`` pattern."""
+    return str(path).replace("%", "%%")

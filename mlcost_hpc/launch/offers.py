@@ -1,0 +1,200 @@
+"""Offers: every partition with every GPU type in it, with price, memory, speed and what is free (pure)."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from decimal import Decimal
+from typing import TYPE_CHECKING, NamedTuple
+
+import msgspec
+
+from mlcost_hpc.errors import RateError
+from mlcost_hpc.launch.need import GIB
+from mlcost_hpc.rates import RateCard, Resources
+from mlcost_hpc.slurm.api import UNTYPED
+from mlcost_hpc.slurm.diagnosis import preemptible_partitions
+
+if TYPE_CHECKING:
+    from mlcost_hpc.catalog import Catalog
+    from mlcost_hpc.launch.market import Market
+    from mlcost_hpc.slurm.api import Node, Partition
+
+
+class Offer(msgspec.Struct, frozen=True, kw_only=True):
+    """One partition with one GPU type, or the nodes without GPUs of one partition.
+
+    Attributes:
+        partition: its name.
+        gpu_type: GRES type as Slurm spells it; empty = a type that Slurm does not say, or no GPUs.
+        gpu_model: catalogue key; empty = not known, or no GPUs.
+        gpu_memory: bytes of one GPU; None = not known, or no GPUs.
+        tflops: peak dense 16-bit TFLOPS of one GPU; None = not known, or no GPUs.
+        gpu_hour: price of one GPU (of one CPU on an offer without GPUs) for one hour here; None = the rate
+            card has none.
+        gpus_per_node: most GPUs a node has; 0 = an offer without GPUs.
+        gpus_total, gpus_idle: on nodes that accept jobs.
+        nodes: nodes that accept jobs.
+        cpus_per_node, cpus_total, cpus_idle: most CPUs a node has; CPUs of all; CPUs idle on all.
+        memory_per_node: bytes the largest node has.
+        preemptible: a job here can be preempted by one of another partition.
+        preempt_mode: what then happens to it: ``REQUEUE``, ``CANCEL`` or ``SUSPEND``.
+        grace_time_s: time it gets to save.
+        max_time_s: longest time limit; None = unlimited.
+        max_nodes: most nodes a job may have; None = unlimited.
+        notes: what a person should know.
+    """
+
+    partition: str
+    gpu_type: str = ""
+    gpu_model: str = ""
+    gpu_memory: int | None = None
+    tflops: float | None = None
+    gpu_hour: Decimal | None = None
+    gpus_per_node: int = 0
+    gpus_total: int = 0
+    gpus_idle: int = 0
+    nodes: int = 0
+    cpus_per_node: int = 0
+    cpus_total: int = 0
+    cpus_idle: int = 0
+    memory_per_node: int = 0
+    preemptible: bool = False
+    preempt_mode: str = "OFF"
+    grace_time_s: int = 0
+    max_time_s: int | None = None
+    max_nodes: int | None = None
+    notes: tuple[str, ...] = ()
+
+    @property
+    def has_gpus(self) -> bool:
+        """True for an offer of GPUs."""
+        return self.gpus_per_node > 0
+
+    @property
+    def label(self) -> str:
+        """What is offered, in a word: the GPU model, else the GRES type, else ``cpu``."""
+        if not self.has_gpus:
+            return "cpu"
+        return self.gpu_model or self.gpu_type or "gpu"
+
+    @property
+    def efficiency(self) -> float | None:
+        """Peak TFLOPS per unit of currency and hour; None where speed or price is missing."""
+        if self.tflops is None or not self.gpu_hour:
+            return None
+        return self.tflops / float(self.gpu_hour)
+
+
+class _Sum(NamedTuple):
+    """What equal nodes have together."""
+
+    nodes: int
+    gpus_total: int
+    gpus_idle: int
+    gpus_per_node: int
+    cpus_per_node: int
+    cpus_total: int
+    cpus_idle: int
+    memory_per_node: int
+
+
+def list_offers(market: Market, catalog: Catalog, card: RateCard) -> tuple[Offer, ...]:
+    """Return every offer of a cluster, by partition and then by price.
+
+    Only partitions that are up and nodes that accept jobs count. Jobs without GPUs are offered nodes without
+    GPUs; where a cluster has none, its GPU nodes.
+
+    Args:
+        market: a look at the cluster.
+        catalog: the GPU models.
+        card: today's prices.
+    """
+    preemptible = {partition.name for partition in preemptible_partitions(market.partitions)}
+    sums = _sums(market.nodes)
+    offers = []
+    for partition in market.partitions:
+        if partition.state != "UP" or partition.root_only:
+            continue
+        base = _base(partition, preemptible=partition.name in preemptible)
+        for (name, gpu_type), total in sums.items():
+            if name == partition.name:
+                offers.append(_offer(base, gpu_type, total, catalog, card))
+    return tuple(sorted(offers, key=lambda offer: (offer.partition, offer.gpu_hour is None, offer.gpu_hour)))
+
+
+def _base(partition: Partition, *, preemptible: bool) -> Offer:
+    return Offer(
+        partition=partition.name,
+        preemptible=preemptible,
+        preempt_mode=partition.preempt_mode if preemptible else "OFF",
+        grace_time_s=partition.grace_time_s,
+        max_time_s=partition.max_time_s,
+        max_nodes=partition.max_nodes,
+    )
+
+
+def _sums(nodes: tuple[Node, ...]) -> dict[tuple[str, str | None], _Sum]:
+    """Return (partition, GRES type, None = no GPUs) -> what its nodes have."""
+    usable = [node for node in nodes if node.accepts_jobs]
+    has_plain_nodes = any(not node.gpus for node in usable)
+    groups: dict[tuple[str, str | None], list[Node]] = defaultdict(list)
+    for node in usable:
+        for partition in node.partitions:
+            for gpu_type, count in node.gpus.items():
+                if count:
+                    groups[partition, gpu_type].append(node)
+            if not node.gpus or not has_plain_nodes:
+                groups[partition, None].append(node)
+    return {key: _sum(members, key[1]) for key, members in groups.items()}
+
+
+def _sum(nodes: list[Node], gpu_type: str | None) -> _Sum:
+    counts = [0 if gpu_type is None else node.gpus[gpu_type] for node in nodes]
+    held = [0 if gpu_type is None else node.gpus_allocated.get(gpu_type, 0) for node in nodes]
+    return _Sum(
+        nodes=len(nodes),
+        gpus_total=sum(counts),
+        gpus_idle=sum(counts) - sum(held),
+        gpus_per_node=max(counts),
+        cpus_per_node=max(node.cpus for node in nodes),
+        cpus_total=sum(node.cpus for node in nodes),
+        cpus_idle=sum(node.cpus - node.cpus_allocated for node in nodes),
+        memory_per_node=max(node.memory for node in nodes),
+    )
+
+
+def _offer(base: Offer, gpu_type: str | None, total: _Sum, catalog: Catalog, card: RateCard) -> Offer:
+    offer = msgspec.structs.replace(
+        base,
+        **total._asdict(),
+    )
+    if gpu_type is None:
+        return _priced(offer, Resources(cpus=1), card)
+    name = gpu_type or card.at(base.partition).gpu_model
+    model = catalog.find(name)
+    if model is None:
+        said = f"GPU type {name!r} is not in the catalogue" if name else "Slurm does not say the GPU type"
+        offer = msgspec.structs.replace(
+            offer, gpu_type=gpu_type, notes=(f"{said}: its memory and speed are not known",)
+        )
+    else:
+        offer = msgspec.structs.replace(
+            offer,
+            gpu_type=gpu_type,
+            gpu_model=model.key,
+            gpu_memory=model.memory_gib * GIB,
+            tflops=model.training_tflops,
+        )
+    return _priced(offer, Resources(gpus={priced_model(offer): 1}), card)
+
+
+def priced_model(offer: Offer) -> str:
+    """Return the name under which the rate card prices an offer's GPUs."""
+    return offer.gpu_model or offer.gpu_type or UNTYPED
+
+
+def _priced(offer: Offer, unit: Resources, card: RateCard) -> Offer:
+    try:
+        return msgspec.structs.replace(offer, gpu_hour=card.per_hour(unit, offer.partition))
+    except RateError as error:
+        return msgspec.structs.replace(offer, notes=(*offer.notes, str(error)))

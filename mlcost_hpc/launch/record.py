@@ -1,0 +1,130 @@
+"""What is kept of a submission, and how it is found again by its job id.
+
+``submission.json`` in the run folder holds the need, the choice with every term, and the price. An index in
+the user's own state folder leads from a job id to its run folder, whatever the current folder is.
+"""
+
+from __future__ import annotations
+
+import os
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import msgspec
+import platformdirs
+
+from mlcost_hpc.errors import MlcostError, UsageError
+from mlcost_hpc.launch.choose import Choice
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+FILE = "submission.json"
+
+
+class Submission(msgspec.Struct, frozen=True, kw_only=True):
+    """A submitted job.
+
+    Attributes:
+        job_id: Slurm's id (of the whole array, when it is one).
+        cluster: the cluster it went to.
+        name: job name.
+        run_dir: its folder.
+        submitted: UTC, ISO 8601.
+        command: what runs: the words of a command line, or one ``module:function``.
+        array_tasks: tasks of the array; 0 = no array.
+        currency: of all amounts.
+        choice: why it went where it went.
+        log: path of the log, with Slurm's ``%`` patterns in arrays.
+    """
+
+    job_id: str
+    cluster: str
+    name: str
+    run_dir: Path
+    submitted: str
+    command: tuple[str, ...]
+    choice: Choice
+    currency: str
+    log: str
+    array_tasks: int = 0
+
+
+def utc_now() -> str:
+    """Return the present as UTC ISO 8601 text."""
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def write_submission(submission: Submission, environ: Mapping[str, str] | None = None) -> None:
+    """Write the record into the run folder and the index.
+
+    Raises:
+        OSError: a folder cannot be written.
+    """
+    text = msgspec.json.format(msgspec.json.encode(submission, enc_hook=_encode), indent=1)
+    _write(submission.run_dir / FILE, text + b"\n")
+    index = _index(os.environ if environ is None else environ) / submission.cluster
+    index.mkdir(parents=True, exist_ok=True, mode=0o700)
+    _write(index / submission.job_id, f"{submission.run_dir}\n".encode())
+
+
+def read_submission(run_dir: Path) -> Submission:
+    """Return the record of a run folder.
+
+    Raises:
+        UsageError: when the folder has none.
+        MlcostError: when it is damaged.
+    """
+    path = run_dir / FILE
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=Submission, dec_hook=_decode)
+    except FileNotFoundError:
+        raise UsageError(f"{run_dir} is not the folder of a submitted run: it has no {FILE}") from None
+    except (OSError, msgspec.MsgspecError, UnicodeDecodeError) as error:
+        raise MlcostError(f"{path} cannot be read: {error}") from None
+
+
+def find_run_dir(job_id: str, cluster: str, environ: Mapping[str, str] | None = None) -> Path:
+    """Return the run folder of a job that this user submitted from this machine's file system.
+
+    Args:
+        job_id: Slurm's id; a task of an array (``17_3``) leads to the array's folder.
+        cluster: the cluster's name.
+        environ: the environment; None = this process's.
+
+    Raises:
+        UsageError: when the job is not known here.
+    """
+    main = job_id.partition("_")[0]
+    path = _index(os.environ if environ is None else environ) / cluster / main
+    if not main.isdecimal() or not path.is_file():
+        raise UsageError(
+            f"job {job_id} of cluster {cluster} was not submitted with mlcost by this user; "
+            "give its folder with --run-dir"
+        )
+    return Path(path.read_text(encoding="utf-8").rstrip("\n"))
+
+
+def _index(environ: Mapping[str, str]) -> Path:
+    home = environ.get("MLCOST_STATE")
+    return (Path(home) if home else platformdirs.user_state_path("mlcost")) / "jobs"
+
+
+def _write(path: Path, content: bytes) -> None:
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    temporary.write_bytes(content)
+    temporary.chmod(0o600)
+    temporary.replace(path)
+
+
+def _encode(value: object) -> object:
+    if isinstance(value, Path):
+        return str(value)
+    raise NotImplementedError(type(value).__name__)
+
+
+def _decode(kind: type, value: object) -> object:
+    if kind is Path:
+        return Path(str(value))
+    raise NotImplementedError(kind.__name__)

@@ -1,0 +1,160 @@
+"""What a batch script must say: plain values that the templates turn into text."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from mlcost_hpc.errors import UsageError
+from mlcost_hpc.units import format_duration
+
+if TYPE_CHECKING:
+    from mlcost_hpc.launch.choose import Choice
+
+EXIT_REQUEUE = 85
+"""Exit code with which a task says: saved, please requeue me."""
+
+_LONGEST_LEAD_S = 90
+
+
+class Budgets(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How often a job may be requeued, by reason.
+
+    Attributes:
+        preemptions: for a job that needs the place.
+        timeouts: at the end of its time limit.
+        signals: for any other signal.
+        stalls: times in a row that an attempt may end where it began.
+    """
+
+    preemptions: int = 100
+    timeouts: int = 20
+    signals: int = 10
+    stalls: int = 3
+
+
+class JobScript(msgspec.Struct, frozen=True, kw_only=True):
+    """Everything a template needs.
+
+    Attributes:
+        template: file name of the template.
+        name: job name.
+        run_dir: absolute folder of the run.
+        output: absolute path of the log, with Slurm's ``%`` patterns.
+        command: the words of the command that srun starts.
+        partitions: partitions, best first.
+        time_limit: Slurm's ``D-HH:MM:SS``.
+        nodes, gpus, cpus: nodes; GPUs and CPUs on each.
+        tasks_per_node: processes that srun starts on each node.
+        memory_mib: MiB on each node.
+        gpu_type: GRES type; empty = whichever.
+        gpu_model: what the job is told about its GPUs; empty = none or not known.
+        account, qos, comment, dependency, constraint, reservation: as sbatch takes them; empty = not given.
+        array: ``0-9%4``; empty = no array.
+        signal: name of the signal before the time limit, ``USR2`` for processes under srun.
+        lead_s: how long before the limit it is sent, seconds.
+        preemptible: jobs there can be preempted.
+        time_limit_s: the limit in seconds.
+        exports: more environment variables for the tasks.
+        budgets: how often it may be requeued.
+        headline: one line for a person about why the job goes there.
+        extra: further sbatch options, long names without dashes -> value.
+    """
+
+    template: str
+    name: str
+    run_dir: str
+    output: str
+    command: tuple[str, ...]
+    partitions: tuple[str, ...]
+    time_limit: str
+    time_limit_s: int
+    nodes: int = 1
+    tasks_per_node: int = 1
+    gpus: int = 0
+    cpus: int = 1
+    memory_mib: int = 0
+    gpu_type: str = ""
+    gpu_model: str = ""
+    account: str = ""
+    qos: str = ""
+    comment: str = ""
+    dependency: str = ""
+    array: str = ""
+    signal: str = "USR2"
+    lead_s: int = _LONGEST_LEAD_S
+    preemptible: bool = False
+    exports: Mapping[str, str] = {}
+    budgets: Budgets = Budgets()
+    headline: str = ""
+    extra: Mapping[str, str] = {}
+
+
+def build_script(
+    choice: Choice, *, template: str, name: str, run_dir: str, output: str, command: tuple[str, ...]
+) -> JobScript:
+    """Return the script of a job that takes the best candidate of a choice.
+
+    Args:
+        choice: the ranked offers.
+        template: file name of the template.
+        name: job name.
+        run_dir: absolute folder of the run.
+        output: absolute path of the log, with Slurm's ``%`` patterns.
+        command: the words of the command.
+
+    Raises:
+        UsageError: when a text holds a line break or another control character: sbatch cannot be given it.
+    """
+    need, best = choice.need, choice.best
+    for what, text in (("job name", name), ("folder", run_dir), ("account", need.account or "")):
+        refuse_control_characters(what, text)
+    return JobScript(
+        template=template,
+        name=name,
+        run_dir=run_dir,
+        output=output,
+        command=command,
+        partitions=(best.offer.partition,),
+        time_limit=format_duration(need.time_s),
+        time_limit_s=need.time_s,
+        nodes=best.shape.nodes,
+        gpus=best.shape.gpus,
+        cpus=best.shape.cpus,
+        memory_mib=best.shape.memory // 2**20,
+        gpu_type=best.offer.gpu_type,
+        gpu_model=best.offer.gpu_model,
+        account=need.account or "",
+        qos=need.qos or "",
+        lead_s=lead_time(need.time_s),
+        preemptible=best.offer.preemptible,
+        headline=headline(choice),
+    )
+
+
+def lead_time(time_limit_s: int) -> int:
+    """Return how long before the time limit a job is told, in seconds: 90, but never a fifth of the limit."""
+    return max(1, min(_LONGEST_LEAD_S, time_limit_s // 5))
+
+
+def headline(choice: Choice) -> str:
+    """Return in one line where the job goes and what that costs."""
+    best = choice.best
+    count = f"{best.shape.gpus * best.shape.nodes} x {best.offer.label}" if best.shape.gpus else "no GPUs"
+    kind = "preemptible" if best.offer.preemptible else "guaranteed"
+    return (
+        f"{best.offer.partition} ({kind}), {count}, {best.per_hour:.4f} per hour, "
+        f"at most {best.cost:.4f} in {format_duration(choice.need.time_s)}"
+    )
+
+
+def refuse_control_characters(what: str, text: str) -> None:
+    """Raise when a text cannot stand on one line of a batch script.
+
+    Raises:
+        UsageError: naming what it is.
+    """
+    if any(ord(char) < 32 or ord(char) == 127 for char in text):
+        raise UsageError(f"the {what} {text!r} holds a control character or line break")
