@@ -54,12 +54,57 @@ class PathSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     projects: Annotated[
         str | None, _Doc(description="Rules that say which project a run belongs to (TOML).")
     ] = None
+    alerts: Annotated[str | None, _Doc(description="Channels that alerts of budgets go to (TOML).")] = None
+    published_budgets: Annotated[
+        str | None,
+        _Doc(description="File that `mlcost budget check` writes for all to read, and the launcher obeys."),
+    ] = None
+    web_tokens: Annotated[
+        str | None, _Doc(description="Access tokens of the web pages (`mlcost web token`), hashed.")
+    ] = None
+    proxy_secret: Annotated[
+        str | None,
+        _Doc(
+            description="File whose first line the web pages' proxy must send in `X-Mlcost-Proxy-Secret`: "
+            "needed where others can connect from a trusted address, as on a shared login node."
+        ),
+    ] = None
     templates: Annotated[
         str | None, _Doc(description="Folder of the site's own sbatch templates; they win over ours.")
     ] = None
     runs: Annotated[
         str, _Doc(description="Folder in which every submitted job gets a folder of its own.")
     ] = "mlcost-runs"
+
+
+class BudgetSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How budgets reach Slurm."""
+
+    billing_per_unit: Annotated[
+        int,
+        _Doc(
+            description="Slurm billing units per currency unit and hour, in billing weights and pushed limits.",
+            ge=1,
+        ),
+    ] = 1000
+
+
+class WebSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The web pages: who signs in how, and who sees what."""
+
+    host: Annotated[str, _Doc(description="Address to listen on.")] = "127.0.0.1"
+    port: Annotated[int, _Doc(description="Port to listen on.", ge=1, le=65535)] = 8642
+    user_header: Annotated[
+        str, _Doc(description="Header in which a trusted proxy names the user; empty = tokens only.")
+    ] = ""
+    trusted_proxies: Annotated[
+        tuple[str, ...], _Doc(description="Addresses or networks of proxies whose header is believed.")
+    ] = ()
+    operators: Annotated[tuple[str, ...], _Doc(description="Users who see everything.")] = ()
+    leads: Annotated[
+        Mapping[str, tuple[str, ...]],
+        _Doc(description="User -> accounts whose runs, and those of accounts below, they may see."),
+    ] = {}
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -69,12 +114,16 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         site: the site.
         slurm: how Slurm is asked.
         paths: where things are.
+        budgets: how budgets reach Slurm.
+        web: the web pages.
         gpu_aliases: GRES type name of this site -> GPU model, where the catalogue's is wrong or missing.
     """
 
     site: SiteSettings = SiteSettings()
     slurm: SlurmSettings = SlurmSettings()
     paths: PathSettings = PathSettings()
+    budgets: BudgetSettings = BudgetSettings()
+    web: WebSettings = WebSettings()
     gpu_aliases: Annotated[
         Mapping[str, str],
         _Doc(description="GRES type name of this site -> GPU model of the catalogue (`mlcost gpus`)."),
@@ -135,7 +184,7 @@ def _absolute(paths: PathSettings, folder: Path) -> PathSettings:
     """Return the paths with relative ones taken from the settings file's folder."""
     changes = {
         name: str(folder / Path(value).expanduser())
-        for name in ("rates", "ledger", "projects", "templates", "runs")
+        for name in PathSettings.__struct_fields__
         if (value := getattr(paths, name)) is not None
     }
     return msgspec.structs.replace(paths, **changes)
