@@ -21,6 +21,7 @@ KILL_WAIT_S = 10.0
 """Time between TERM and KILL that is counted on when nobody says more."""
 
 _ASK_TIMEOUT_S = 2.0
+_REQUEUED = frozenset({"PREEMPTED", "REQUEUED"})
 
 
 class StopPlan(NamedTuple):
@@ -82,21 +83,23 @@ def find_reason(
     """
     if received is signal.SIGINT or "SLURM_JOB_ID" not in environment:
         return "signal"
-    if job is not None:
-        if job.preempted is not None or job.state in {"PREEMPTED", "REQUEUED"}:
-            return "preempted"
-        if job.state == "CANCELLED":
-            return "signal"
-    ends = find_end(environment, job)
-    if ends is not None and now >= ends - TIMEOUT_LEAD_S:
+    if job is not None and (job.preempted is not None or job.state in _REQUEUED):
+        return "preempted"
+    limit = _find_limit(environment, job)
+    if limit is not None and now >= limit - TIMEOUT_LEAD_S:
         return "timeout"
-    return "preempted" if job is None else "signal"
+    if job is None or (job.state == "COMPLETING" and job.ended is None):
+        return "preempted"  # a job on its way back into the queue has no end
+    return "signal"
 
 
-def find_end(environment: Mapping[str, str], job: Job | None) -> float | None:
-    """Return when the job ends, in seconds since the epoch; None when nobody says."""
-    if job is not None and job.ended is not None:
-        return float(job.ended)
+def _find_limit(environment: Mapping[str, str], job: Job | None) -> float | None:
+    """Return when the time limit is reached, in seconds since the epoch; None when nobody says.
+
+    Slurm moves EndTime when a job is preempted or cancelled, so it is not what is wanted here.
+    """
+    if job is not None and job.started is not None and job.time_limit_s is not None:
+        return float(job.started + job.time_limit_s)
     text = environment.get("SLURM_JOB_END_TIME", "")
     return float(text) if text.isdigit() else None
 
