@@ -25,6 +25,20 @@ def expand_hostlist(text: str) -> tuple[str, ...]:
     return tuple(name for part in _split(text) for name in _expand_name(part, text))
 
 
+def expand_range(item: str, text: str) -> list[str]:
+    """Return the numbers of ``3`` or ``08-11`` as texts of the first one's width.
+
+    Raises:
+        SlurmAnswerError: quoting ``text``, the list that the range is part of.
+    """
+    first, dash, last = item.partition("-")
+    if not dash:
+        return [first]
+    if not (first.isdecimal() and last.isdecimal()):
+        raise SlurmAnswerError(f"{item!r} is not a range in node list {text!r}")
+    return [str(number).zfill(len(first)) for number in range(int(first), int(last) + 1)]
+
+
 def _split(text: str) -> list[str]:
     """Return the parts between commas that stand outside brackets."""
     parts: list[str] = []
@@ -54,15 +68,5 @@ def _expand_name(part: str, text: str) -> list[str]:
         pieces.append([plain])
         if bracket:
             inside, _, rest = rest.partition("]")
-            pieces.append([number for item in inside.split(",") for number in _expand_range(item, text)])
+            pieces.append([number for item in inside.split(",") for number in expand_range(item, text)])
     return ["".join(choice) for choice in product(*pieces)]
-
-
-def _expand_range(item: str, text: str) -> list[str]:
-    """Return the numbers of ``3`` or ``08-11`` as texts of the first one's width."""
-    first, dash, last = item.partition("-")
-    if not dash:
-        return [first]
-    if not (first.isdecimal() and last.isdecimal()):
-        raise SlurmAnswerError(f"{item!r} is not a range in node list {text!r}")
-    return [str(number).zfill(len(first)) for number in range(int(first), int(last) + 1)]
