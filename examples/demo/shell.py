@@ -31,14 +31,24 @@ class Shell:
     def __init__(self, root: Path, environment: Mapping[str, str]) -> None:
         self.root = root
         path = f"{root / '.venv' / 'bin'}{os.pathsep}{os.environ['PATH']}"
-        self.environment = {**os.environ, "COLUMNS": "100", "PATH": path, **environment}
+        self.environment = {
+            **os.environ,
+            "COLUMNS": "100",
+            "PYTHONUNBUFFERED": "1",
+            "PATH": path,
+            **environment,
+        }
 
-    def show(self, *words: str) -> str:
-        """Run a command, print it with its output as a terminal would, return the output."""
+    def show(self, *words: str) -> None:
+        """Run a command where its output is seen, as in a terminal.
+
+        Raises:
+            DemoError: when it fails.
+        """
         print(f"\n$ {shlex.join(words)}", flush=True)
-        output = self.ask(*words)
-        print(output, end="", flush=True)
-        return output
+        done = subprocess.run(words, cwd=self.root, env=self.environment, check=False)
+        if done.returncode != 0:
+            raise DemoError(f"{shlex.join(words)}: exit {done.returncode}")
 
     def ask(self, *words: str) -> str:
         """Run a command quietly, return what it printed.
