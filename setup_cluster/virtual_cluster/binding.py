@@ -6,14 +6,24 @@ to something else, the daemons run under a host name of their own (a UTS namespa
 
 from __future__ import annotations
 
-import ctypes
-import os
 import socket
+import subprocess
 from enum import StrEnum
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 LOOPBACK = "127.0.0.1"
-_CLONE_NEWUTS = 0x04000000
-_OWN_NAME = b"localhost"
+_UNDER_OWN_NAME = (
+    "/usr/bin/unshare",
+    "--uts",
+    "--",
+    "/bin/sh",
+    "-c",
+    'hostname localhost && exec "$@"',
+    "sh",
+)
 
 
 class Binding(StrEnum):
@@ -34,15 +44,9 @@ def possible() -> Binding:
     return Binding.OWN_NAME if _may_take_own_name() else Binding.ANY
 
 
-def take_own_name() -> None:
-    """Give the calling process the host name ``localhost``, without changing the machine's.
-
-    Raises:
-        OSError: This process may not make namespaces.
-    """
-    libc = ctypes.CDLL(None, use_errno=True)
-    if libc.unshare(_CLONE_NEWUTS) or libc.sethostname(_OWN_NAME, len(_OWN_NAME)):
-        raise OSError(ctypes.get_errno(), "cannot take a host name of its own")
+def bound(argv: Sequence[str], binding: Binding) -> list[str]:
+    """The command, run so that it binds as it should; it keeps its process id."""
+    return [*_UNDER_OWN_NAME, *argv] if binding is Binding.OWN_NAME else list(argv)
 
 
 def _host_name_is_loopback() -> bool:
@@ -53,11 +57,5 @@ def _host_name_is_loopback() -> bool:
 
 
 def _may_take_own_name() -> bool:
-    child = os.fork()
-    if child == 0:
-        try:
-            take_own_name()
-        except OSError:
-            os._exit(1)
-        os._exit(0)
-    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    argv = bound(["true"], Binding.OWN_NAME)
+    return subprocess.run(argv, capture_output=True, check=False).returncode == 0

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING
 
 from virtual_cluster.binding import LOOPBACK, Binding
-from virtual_cluster.settings import Preempt, Settings, Switch
+from virtual_cluster.settings import GpuTracking, Preempt, Settings, Switch
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+    from pathlib import PurePath
 
     from virtual_cluster.layout import Layout
     from virtual_cluster.ports import Ports
     from virtual_cluster.site import Gpus, NodeGroup, Partition, Site
     from virtual_cluster.slurm_version import SlurmVersion
 
+_DATABASE = "slurm_acct_db"
 _HEADER = "# Written by setup_cluster/cluster; a change here is lost at the next `up` or `set`.\n"
 
 
@@ -26,26 +29,43 @@ class Reader(Enum):
     OTHERS = "slurmctld and the commands"
 
 
-def slurm_conf(
-    site: Site,
-    settings: Settings,
-    layout: Layout,
-    ports: Ports,
-    version: SlurmVersion,
-    binding: Binding,
-    reader: Reader,
-) -> str:
+@dataclass(frozen=True, kw_only=True)
+class Facts:
+    """What the files are written from.
+
+    Attributes:
+        site: Nodes, partitions, accounts.
+        settings: What the user asked for.
+        layout: The cluster's folders.
+        ports: The cluster's ports.
+        version: Its Slurm.
+        binding: What its daemons can bind to.
+        munge_socket: Of the cluster itself, or of the one whose accounting it shares.
+        slurmdbd_port: Likewise.
+    """
+
+    site: Site
+    settings: Settings
+    layout: Layout
+    ports: Ports
+    version: SlurmVersion
+    binding: Binding
+    munge_socket: PurePath
+    slurmdbd_port: int
+
+
+def slurm_conf(facts: Facts, reader: Reader) -> str:
     """slurm.conf; the two readers' differ in nothing but what they bind to."""
-    tracked = ",".join(["gres/gpu", *(f"gres/gpu:{kind}" for kind in site.gpu_types())])
+    site, settings, layout, ports = facts.site, facts.settings, facts.layout, facts.ports
     lines = [
         f"ClusterName={layout.name}",
         f"SlurmctldHost=localhost({LOOPBACK})",
         f"SlurmctldPort={ports.slurmctld}",
-        *_communication(binding, reader),
+        *_communication(facts.binding, reader),
         "SlurmUser=root",
         "SlurmdUser=root",
         "AuthType=auth/munge",
-        f"AuthInfo=socket={layout.munge_socket},cred_expire={settings.cred_expire}",
+        f"AuthInfo=socket={facts.munge_socket},cred_expire={settings.cred_expire}",
         f"StateSaveLocation={layout.state}",
         f"SlurmdSpoolDir={layout.spool}/%n",
         f"SlurmctldPidFile={layout.run}/slurmctld.own",
@@ -70,12 +90,7 @@ def slurm_conf(
             "SchedulerParameters=bf_interval=2,bf_resolution=10,bf_continue,sched_interval=2,"
             "batch_sched_delay=0,sched_min_interval=100000"
         ),
-        "PriorityType=priority/multifactor",
-        "PriorityWeightAge=100",
-        "PriorityWeightFairshare=1000",
-        "PriorityWeightPartition=1000",
-        "PriorityWeightQOS=10000",
-        "PriorityCalcPeriod=1",
+        *_priority(settings),
         f"KillWait={settings.kill_wait}",
         "MessageTimeout=20",
         "SlurmdTimeout=60",
@@ -84,22 +99,16 @@ def slurm_conf(
         "# preemption",
         f"PreemptType={_PREEMPT_TYPE[settings.preempt]}",
         f"PreemptMode={settings.preempt_mode.upper()}",
-        *_user_signal(settings, version),
+        *_user_signal(settings, facts.version),
         "",
         "# accounting",
-        "AccountingStorageType=accounting_storage/slurmdbd",
-        f"AccountingStorageHost={LOOPBACK}",
-        f"AccountingStoragePort={ports.slurmdbd}",
-        f"AccountingStoragePass={layout.munge_socket}",
-        f"AccountingStorageTRES={tracked}",
-        "AccountingStorageEnforce=associations,limits,qos",
-        "AccountingStoreFlags=job_comment",
+        *_accounting(facts),
         "JobAcctGatherType=jobacct_gather/linux",
         "JobAcctGatherFrequency=task=2",
         "",
         "# nodes",
         "GresTypes=gpu",
-        *_node_lines(site, ports),
+        *_node_lines(site, settings, ports),
         "",
         "# partitions",
         *(_partition_line(partition, settings) for partition in site.partitions),
@@ -119,6 +128,41 @@ def _communication(binding: Binding, reader: Reader) -> list[str]:
 _PREEMPT_TYPE = {Preempt.PARTITION: "preempt/partition_prio", Preempt.QOS: "preempt/qos"}
 
 
+def _priority(settings: Settings) -> list[str]:
+    # Fair share needs the accounting daemon; slurmctld does not start with it and without that.
+    if settings.accounting is Switch.OFF:
+        return ["PriorityType=priority/basic"]
+    return [
+        "PriorityType=priority/multifactor",
+        "PriorityWeightAge=100",
+        "PriorityWeightFairshare=1000",
+        "PriorityWeightPartition=1000",
+        "PriorityWeightQOS=10000",
+        "PriorityCalcPeriod=1",
+    ]
+
+
+def _accounting(facts: Facts) -> list[str]:
+    private = facts.settings.private_data is Switch.ON
+    lines = ["PrivateData=accounts,events,jobs,reservations,usage,users"] if private else []
+    if facts.settings.accounting is Switch.OFF:
+        return lines
+    lines += [
+        "AccountingStorageType=accounting_storage/slurmdbd",
+        f"AccountingStorageHost={LOOPBACK}",
+        f"AccountingStoragePort={facts.slurmdbd_port}",
+        f"AccountingStoragePass={facts.munge_socket}",
+        "AccountingStorageEnforce=associations,limits,qos",
+        "AccountingStoreFlags=job_comment",
+    ]
+    tracked = {
+        GpuTracking.TYPED: ["gres/gpu", *(f"gres/gpu:{kind}" for kind in facts.site.gpu_types())],
+        GpuTracking.UNTYPED: ["gres/gpu"],
+        GpuTracking.NONE: [],
+    }[facts.settings.gpu_tracking]
+    return [*lines, f"AccountingStorageTRES={','.join(tracked)}"] if tracked else lines
+
+
 def _user_signal(settings: Settings, version: SlurmVersion) -> list[str]:
     if settings.user_signal is Switch.OFF:
         return []
@@ -127,7 +171,7 @@ def _user_signal(settings: Settings, version: SlurmVersion) -> list[str]:
     return ["SlurmctldParameters=preempt_send_user_signal"]
 
 
-def _node_lines(site: Site, ports: Ports) -> Iterable[str]:
+def _node_lines(site: Site, settings: Settings, ports: Ports) -> Iterable[str]:
     index = 0
     for group in site.nodes:
         size = len(group.members())
@@ -146,18 +190,21 @@ def _node_lines(site: Site, ports: Ports) -> Iterable[str]:
             "ThreadsPerCore=1",
             f"RealMemory={group.memory}",
             f"Weight={group.weight}",
-            *_gpu_words(group),
+            *_feature_words(group),
+            *([] if settings.gpus is Switch.OFF else _gres_words(group)),
             "State=UNKNOWN",
         ]
         yield " ".join(words)
 
 
-def _gpu_words(group: NodeGroup) -> list[str]:
-    if not group.gpus:
-        return ["Feature=cpu"]
-    features = ",".join(["gpu", *(gpus.type for gpus in group.gpus)])
+def _feature_words(group: NodeGroup) -> list[str]:
+    kinds = ",".join(gpus.type for gpus in group.gpus)
+    return [f"Feature=gpu,{kinds}" if kinds else "Feature=cpu"]
+
+
+def _gres_words(group: NodeGroup) -> list[str]:
     gres = ",".join(f"gpu:{gpus.type}:{gpus.count}" for gpus in group.gpus)
-    return [f"Feature={features}", f"Gres={gres}"]
+    return [f"Gres={gres}"] if gres else []
 
 
 def _partition_line(partition: Partition, settings: Settings) -> str:
@@ -180,11 +227,13 @@ def _partition_line(partition: Partition, settings: Settings) -> str:
     return " ".join(words)
 
 
-def gres_conf(site: Site, layout: Layout) -> str:
+def gres_conf(facts: Facts) -> str:
     """gres.conf: each node's GPUs as files of the cluster's device folder."""
+    if facts.settings.gpus is Switch.OFF:
+        return _text([])
     lines = [
-        f"NodeName={group.name} Name=gpu Type={gpus.type} File={layout.devices}/gpu{_span(gpus)}"
-        for group in site.nodes
+        f"NodeName={group.name} Name=gpu Type={gpus.type} File={facts.layout.devices}/gpu{_span(gpus)}"
+        for group in facts.site.nodes
         for gpus in group.gpus
     ]
     return _text(lines)
@@ -194,34 +243,35 @@ def _span(gpus: Gpus) -> str:
     return str(gpus.first) if gpus.count == 1 else f"[{gpus.first}-{gpus.first + gpus.count - 1}]"
 
 
-def slurmdbd_conf(layout: Layout, ports: Ports, binding: Binding) -> str:
+def slurmdbd_conf(facts: Facts) -> str:
     """slurmdbd.conf: the accounting daemon logs in to MariaDB as the system user it runs as."""
     return _text(
         [
             "DbdHost=localhost",
             f"DbdAddr={LOOPBACK}",
-            f"DbdPort={ports.slurmdbd}",
-            *([] if binding is Binding.ANY else ["CommunicationParameters=NoInAddrAny"]),
+            f"DbdPort={facts.slurmdbd_port}",
+            *([] if facts.binding is Binding.ANY else ["CommunicationParameters=NoInAddrAny"]),
             "SlurmUser=root",
             "AuthType=auth/munge",
-            f"AuthInfo=socket={layout.munge_socket}",
+            f"AuthInfo=socket={facts.munge_socket}",
             "StorageType=accounting_storage/mysql",
             "StorageHost=localhost",
             "StorageUser=root",
-            "StorageLoc=slurm_acct_db",
-            f"LogFile={layout.log}/slurmdbd.log",
-            f"PidFile={layout.run}/slurmdbd.own",
+            f"StorageLoc={_DATABASE}",
+            f"LogFile={facts.layout.log}/slurmdbd.log",
+            f"PidFile={facts.layout.run}/slurmdbd.own",
         ]
     )
 
 
-def cgroup_conf(version: SlurmVersion) -> str:
+def cgroup_conf(facts: Facts) -> str:
     """cgroup.conf: no cgroups where Slurm lets one say so, for containers rarely have usable ones."""
-    return _text(["CgroupPlugin=disabled"] if version.can_disable_cgroups else [])
+    return _text(["CgroupPlugin=disabled"] if facts.version.can_disable_cgroups else [])
 
 
-def mariadb_conf(layout: Layout) -> str:
+def mariadb_conf(facts: Facts) -> str:
     """my.cnf of the private MariaDB: small, no network, no fsync per commit for trials are not kept."""
+    layout = facts.layout
     return _text(
         [
             "[mariadbd]",
@@ -231,6 +281,9 @@ def mariadb_conf(layout: Layout) -> str:
             f"pid-file={layout.run}/mariadb.own",
             f"log-error={layout.log}/mariadb.log",
             f"tmpdir={layout.database}",
+            # slurmdbd would make its database itself, but some releases of the client library answer every query
+            # with an error once a connection has failed because the database is not there.
+            f"init-file={layout.etc}/mariadb.sql",
             "skip-networking",
             "skip-log-bin",
             "performance-schema=OFF",
@@ -239,8 +292,15 @@ def mariadb_conf(layout: Layout) -> str:
             "innodb-flush-log-at-trx-commit=0",
             "innodb-lock-wait-timeout=900",
             "max-connections=64",
+            "table-open-cache=400",
+            "open-files-limit=2000",
         ]
     )
+
+
+def mariadb_sql() -> str:
+    """What MariaDB runs when it starts."""
+    return f"CREATE DATABASE IF NOT EXISTS {_DATABASE};\n"
 
 
 def _text(lines: list[str]) -> str:

@@ -2,25 +2,28 @@
 
 from __future__ import annotations
 
-import signal
-import subprocess
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from virtual_cluster import listeners, processes
-from virtual_cluster.binding import Binding, take_own_name
+from virtual_cluster import listeners, mounts, processes
+from virtual_cluster.binding import bound
 from virtual_cluster.errors import ClusterError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
     from pathlib import Path
 
+    from virtual_cluster.binding import Binding
     from virtual_cluster.layout import Layout
-    from virtual_cluster.ports import Ports
+    from virtual_cluster.processes import Identity
+    from virtual_cluster.system import System
 
 _SBIN = "/usr/sbin"
 _TAIL_LINES = 15
+_TAIL_WIDTH = 300
+ROOT = "root"
+"""Name of the daemon that holds a root folder's mounts."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,15 +31,14 @@ class Daemon:
     """One daemon.
 
     Attributes:
-        name: Also the name of its pid file and log.
+        name: Also the name of its pid file and of its logs.
         argv: The command that stays in the foreground.
-        log: Where it explains itself.
         serves: Whether it answers now; asked again and again until it does.
+        stale: Files that a killed one leaves and the next one stumbles over.
     """
 
     name: str
     argv: tuple[str, ...]
-    log: Path
     serves: Callable[[], bool]
     stale: tuple[Path, ...] = ()
 
@@ -46,24 +48,32 @@ class Supervisor:
 
     def __init__(self, layout: Layout, environment: Mapping[str, str], binding: Binding) -> None:
         self._layout = layout
-        self._prepare = take_own_name if binding is Binding.OWN_NAME else None
         self._environment = environment
+        self._binding = binding
 
-    def running(self, name: str) -> processes.Identity | None:
-        """The daemon's live process."""
-        return processes.read_pid_file(self._pid_file(name))
+    def running(self, name: str) -> Identity | None:
+        """The daemon's live process.
 
-    def start(self, daemon: Daemon) -> bool:
-        """Start it unless it runs; gives whether it was started."""
+        Newer Slurm daemons go on in a new process when they are told to reconfigure, and a pid file can be
+        lost: then the daemon is found by the file its output goes to.
+        """
+        file = self._layout.run / f"{name}.pid"
+        identity = processes.read_pid_file(file)
+        if identity is None:
+            identity = processes.find_writer(process_name(name), self._output(name))
+            if identity:
+                processes.write_pid_file(file, identity.pid)
+        return identity
+
+    def start(self, daemon: Daemon, system: System) -> None:
+        """Start it unless it runs."""
         if self.running(daemon.name):
-            return False
-        self._end_forgotten(daemon)
+            return
         for path in daemon.stale:
             path.unlink(missing_ok=True)
-        output = self._output(daemon.name)
-        pid = processes.start_detached(daemon.argv, self._environment, output, self._prepare)
-        processes.write_pid_file(self._pid_file(daemon.name), pid)
-        return True
+        argv, output = bound(system.command(daemon.argv), self._binding), self._output(daemon.name)
+        pid = processes.start_detached(argv, self._environment, output)
+        processes.write_pid_file(self._layout.run / f"{daemon.name}.pid", pid)
 
     def wait(self, daemon: Daemon, seconds: float) -> None:
         """Wait until it serves.
@@ -78,34 +88,37 @@ class Supervisor:
         if processes.wait_until(settled, seconds) and self.running(daemon.name):
             return
         what = f"does not answer after {seconds:.0f} s" if self.running(daemon.name) else "has ended"
-        raise ClusterError(f"{daemon.name} {what}. Last lines of its log:\n{self._tail(daemon)}")
+        raise ClusterError(f"{daemon.name} {what}. Last lines of its log:\n{self._tail(daemon.name)}")
 
     def end(self, names: Sequence[str], seconds: float) -> None:
         """End these together."""
         found = [identity for identity in map(self.running, names) if identity]
         processes.end(found, seconds)
         for name in names:
-            self._pid_file(name).unlink(missing_ok=True)
-
-    def _end_forgotten(self, daemon: Daemon) -> None:
-        # A daemon whose pid file was lost still holds its port or its data.
-        forgotten = processes.daemons_writing(daemon.log)
-        processes.send(forgotten, signal.SIGKILL)
-        processes.wait_gone(forgotten, 5)
-
-    def _pid_file(self, name: str) -> Path:
-        return self._layout.run / f"{name}.pid"
+            (self._layout.run / f"{name}.pid").unlink(missing_ok=True)
 
     def _output(self, name: str) -> Path:
         return self._layout.log / f"{name}.out"
 
-    def _tail(self, daemon: Daemon) -> str:
+    def _tail(self, name: str) -> str:
         lines: list[str] = []
-        for path in (daemon.log, self._output(daemon.name)):
+        for path in (self._layout.log / f"{name}.log", self._output(name)):
             with suppress(OSError):
                 found = path.read_text(errors="replace").splitlines()[-_TAIL_LINES:]
-                lines += [f"  {path.name}: {line}" for line in found]
-        return "\n".join(lines) or f"  ({daemon.log} is empty)"
+                lines += [f"  {path.name}: {line[:_TAIL_WIDTH]}" for line in found]
+        return "\n".join(lines) or f"  ({self._layout.log} has nothing of it)"
+
+
+def process_name(name: str) -> str:
+    """The kernel's name for the process of the daemon called ``name``."""
+    if name.startswith("slurmd-"):
+        return "slurmd"
+    return {"mariadb": "mariadbd", ROOT: "sleep"}.get(name, name)
+
+
+def root_holder(root: Path, shared: Iterable[Path], serves: Callable[[], bool]) -> Daemon:
+    """The process that holds the mounts of a root folder."""
+    return Daemon(name=ROOT, argv=mounts.holder_argv(root, shared), serves=serves)
 
 
 def munged(layout: Layout) -> Daemon:
@@ -121,7 +134,6 @@ def munged(layout: Layout) -> Daemon:
     return Daemon(
         name="munged",
         argv=argv,
-        log=layout.log / "munged.log",
         stale=stale,
         serves=lambda: listeners.on_path(socket_path),
     )
@@ -133,19 +145,17 @@ def mariadb(layout: Layout) -> Daemon:
     return Daemon(
         name="mariadb",
         argv=argv,
-        log=layout.log / "mariadb.log",
         stale=(layout.database_socket,),
         serves=lambda: listeners.on_path(layout.database_socket),
     )
 
 
-def slurmdbd(layout: Layout, ports: Ports) -> Daemon:
+def slurmdbd(port: int) -> Daemon:
     """Slurm's accounting daemon."""
     return Daemon(
         name="slurmdbd",
         argv=(f"{_SBIN}/slurmdbd", "-D"),
-        log=layout.log / "slurmdbd.log",
-        serves=lambda: listeners.on_port(ports.slurmdbd),
+        serves=lambda: listeners.on_port(port),
     )
 
 
@@ -154,7 +164,6 @@ def slurmctld(layout: Layout, serves: Callable[[], bool]) -> Daemon:
     return Daemon(
         name="slurmctld",
         argv=(f"{_SBIN}/slurmctld", "-D", "-f", str(layout.slurm_conf)),
-        log=layout.log / "slurmctld.log",
         serves=serves,
     )
 
@@ -164,17 +173,5 @@ def slurmd(layout: Layout, node: str, port: int) -> Daemon:
     return Daemon(
         name=f"slurmd-{node}",
         argv=(f"{_SBIN}/slurmd", "-D", "-N", node, "-f", str(layout.node_conf)),
-        log=layout.log / f"slurmd-{node}.log",
         serves=lambda: listeners.on_port(port),
     )
-
-
-def answer(argv: Sequence[str], environment: Mapping[str, str], seconds: float) -> str | None:
-    """What a command prints, or None when it fails or takes too long."""
-    try:
-        done = subprocess.run(
-            argv, env=dict(environment), capture_output=True, text=True, timeout=seconds, check=False
-        )
-    except (subprocess.TimeoutExpired, OSError):
-        return None
-    return done.stdout if done.returncode == 0 else None

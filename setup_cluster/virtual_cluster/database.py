@@ -12,17 +12,20 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from virtual_cluster.layout import Layout
+    from virtual_cluster.system import System
 
 
-def initialise(layout: Layout, environment: Mapping[str, str]) -> None:
-    """Make the data folder unless it is complete; one half made by an interrupted run is made again.
+def is_complete(layout: Layout) -> bool:
+    """Whether the data folder was made to the end."""
+    return (layout.database / ".complete").exists()
+
+
+def make(layout: Layout, system: System, environment: Mapping[str, str]) -> None:
+    """Make the data folder, anew where an interrupted run left half of one.
 
     Raises:
         ClusterError: MariaDB's own installer failed.
     """
-    complete = layout.database / ".complete"
-    if complete.exists():
-        return
     shutil.rmtree(layout.database, ignore_errors=True)
     layout.database.mkdir(mode=0o700)
     argv = [
@@ -30,8 +33,10 @@ def initialise(layout: Layout, environment: Mapping[str, str]) -> None:
         "--auth-root-authentication-method=socket", "--auth-root-socket-user=root",
         "--skip-test-db", "--skip-name-resolve", "--user=root",
     ]  # fmt: skip
-    done = subprocess.run(argv, env=dict(environment), capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        system.command(argv), env=dict(environment), capture_output=True, text=True, check=False
+    )
     if done.returncode != 0:
         words = (done.stdout + done.stderr).strip().splitlines()[-10:]
         raise ClusterError("mariadb-install-db failed:\n  " + "\n  ".join(words))
-    complete.touch()
+    (layout.database / ".complete").touch()

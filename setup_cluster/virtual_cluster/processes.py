@@ -96,17 +96,18 @@ def of_cluster(layout: Layout, processes: Mapping[int, Process] | None = None) -
     cluster is neither.
     """
     processes = all_processes() if processes is None else processes
-    prefix = f"{layout.folder}/"
+    # A process in another mount namespace shows the path with that namespace's root in front.
+    inside = f"{layout.folder}/"
 
-    def below(path: str) -> bool:
-        return path.startswith(prefix)
+    def is_inside(path: str) -> bool:
+        return inside in path
 
     remembered = {i.pid for i in map(read_pid_file, layout.run.glob("*.pid")) if i is not None}
     roots = {
         pid
         for pid, process in processes.items()
         if pid in remembered
-        or (process.name in _DAEMONS and _holds_file(pid, below))
+        or (process.name in _DAEMONS and _holds_file(pid, is_inside))
         or _is_job_process(pid, layout.folder)
     }
     return {processes[pid].identity for pid in _with_descendants(roots, processes)}
@@ -116,17 +117,19 @@ def job_processes(layout: Layout) -> set[Identity]:
     """The steps' managers and everything they started, without the daemons."""
     processes = all_processes()
     members = of_cluster(layout, processes)
-    daemons = {i.pid for i in members if processes[i.pid].name in _DAEMONS - {"slurmstepd"}}
-    return {i for i in members if i.pid not in daemons}
+    remembered = set(map(read_pid_file, layout.run.glob("*.pid")))
+    daemons = {i for i in members if processes[i.pid].name in _DAEMONS - {"slurmstepd"}}
+    return members - daemons - remembered
 
 
-def daemons_writing(log: Path) -> set[Identity]:
-    """The daemons that have this log open; a step's manager also has its node's, and does not count."""
-    return {
+def find_writer(name: str, output: Path) -> Identity | None:
+    """The oldest process of that name that has this file open."""
+    found = [
         process.identity
         for pid, process in all_processes().items()
-        if process.name in _DAEMONS - {"slurmstepd"} and _holds_file(pid, lambda path: path == str(log))
-    }
+        if process.name == name and _holds_file(pid, lambda path: path.endswith(str(output)))
+    ]
+    return min(found, key=lambda identity: identity.start, default=None)
 
 
 def _with_descendants(roots: Iterable[int], processes: Mapping[int, Process]) -> set[int]:
@@ -204,18 +207,15 @@ def wait_until(condition: Callable[[], bool], seconds: float) -> bool:
     return True
 
 
-def start_detached(
-    argv: Sequence[str], environment: Mapping[str, str], output: Path, prepare: Callable[[], None] | None
-) -> int:
+def start_detached(argv: Sequence[str], environment: Mapping[str, str], output: Path) -> int:
     """Start a daemon in a session of its own; gives its process id.
 
     Args:
         argv: The command.
         environment: Its whole environment.
         output: What it prints goes here; its folder is the daemon's working directory.
-        prepare: Called in the new process before the command takes over.
     """
-    with output.open("ab") as stream:
+    with output.open("wb") as stream:
         process = subprocess.Popen(
             argv,
             env=dict(environment),
@@ -224,7 +224,6 @@ def start_detached(
             stdout=stream,
             stderr=stream,
             start_new_session=True,
-            preexec_fn=prepare,  # noqa: PLW1509 one thread only
         )
     # Nobody waits for it here: it outlives this program, and is_alive() sees through zombies.
     process.returncode = 0

@@ -16,13 +16,23 @@ if TYPE_CHECKING:
     from virtual_cluster.settings import Settings
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Record:
-    """A cluster as it was last brought up."""
+    """A cluster as it was last brought up.
+
+    Attributes:
+        ports: Its block of ports.
+        settings: Its settings.
+        version: Its Slurm.
+        suite: The Debian release whose root folder it runs in; None for this machine itself.
+        hub: The cluster whose slurmdbd and munge it uses; None for its own.
+    """
 
     ports: Ports
     settings: Settings
     version: SlurmVersion
+    suite: str | None = None
+    hub: str | None = None
 
 
 def read(layout: Layout) -> Record | None:
@@ -37,6 +47,8 @@ def read(layout: Layout) -> Record | None:
             ports=Ports(int(values["port"])),
             settings=settings_module.from_json(values["settings"]),
             version=parse_version(values["slurm"]),
+            suite=values.get("suite"),
+            hub=values.get("hub"),
         )
     except FileNotFoundError:
         return None
@@ -50,6 +62,8 @@ def write(layout: Layout, record: Record) -> None:
         "name": layout.name,
         "port": record.ports.base,
         "slurm": str(record.version),
+        "suite": record.suite,
+        "hub": record.hub,
         "settings": settings_module.to_json(record.settings),
     }
     temporary = layout.record.with_suffix(".new")

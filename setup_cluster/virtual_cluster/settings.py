@@ -33,9 +33,20 @@ class Switch(StrEnum):
     OFF = "off"
 
 
+class GpuTracking(StrEnum):
+    """Which GPUs the accounting counts (AccountingStorageTRES)."""
+
+    TYPED = "typed"
+    """gres/gpu and each type."""
+    UNTYPED = "untyped"
+    """gres/gpu only."""
+    NONE = "none"
+    """None: a job's GPUs leave no trace in accounting."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """How the cluster preempts and kills. Times in seconds.
+    """How the cluster preempts, kills and accounts. Times in seconds.
 
     Attributes:
         grace: GraceTime of the preemptible partition and QOS.
@@ -44,6 +55,10 @@ class Settings:
         cred_expire: Life of a job credential; a requeued job waits this long (at least 5).
         preempt: By partition tier or by QOS.
         preempt_mode: A preempted job is requeued or cancelled.
+        accounting: Whether there is a slurmdbd.
+        gpus: Whether the nodes have GPUs.
+        gpu_tracking: Which GPUs the accounting counts.
+        private_data: Whether users see only what is their own.
     """
 
     grace: int = 20
@@ -52,20 +67,28 @@ class Settings:
     cred_expire: int = 5
     preempt: Preempt = Preempt.PARTITION
     preempt_mode: PreemptMode = PreemptMode.REQUEUE
+    accounting: Switch = Switch.ON
+    gpus: Switch = Switch.ON
+    gpu_tracking: GpuTracking = GpuTracking.TYPED
+    private_data: Switch = Switch.OFF
 
 
 HELP: Mapping[str, str] = {
-    "grace": "seconds between the warning of a preemption and its kill (GraceTime)",
-    "user_signal": "on|off: send a preempted job the signal it asked for with --signal",
-    "kill_wait": "seconds between SIGTERM and SIGKILL (KillWait)",
-    "cred_expire": "seconds a requeued job waits (AuthInfo=cred_expire, at least 5)",
-    "preempt": "partition|qos: what decides who preempts whom",
-    "preempt_mode": "requeue|cancel: what happens to a preempted job",
+    "grace": "seconds between the warning of a preemption and its kill (GraceTime; 20)",
+    "user_signal": "on|off: send a preempted job the signal it asked for with --signal (off)",
+    "kill_wait": "seconds between SIGTERM and SIGKILL (KillWait; 10)",
+    "cred_expire": "seconds a requeued job waits (AuthInfo=cred_expire; 5, the least)",
+    "preempt": "partition|qos: what decides who preempts whom (partition)",
+    "preempt_mode": "requeue|cancel: what happens to a preempted job (requeue)",
+    "accounting": "on|off: whether there is a slurmdbd (on)",
+    "gpus": "on|off: whether the nodes have GPUs (on)",
+    "gpu_tracking": "typed|untyped|none: which GPUs accounting counts (typed)",
+    "private_data": "on|off: whether users see only what is their own (off)",
 }
 
 _LOWEST = {"grace": 0, "kill_wait": 0, "cred_expire": 5}
-# Slurm reads these again on `scontrol reconfigure`; the others only when slurmctld starts.
-_RECONFIGURABLE = frozenset({"grace", "kill_wait"})
+# Slurm reads these again on `scontrol reconfigure`; the others only when its daemons start.
+_RECONFIGURABLE = frozenset({"grace", "kill_wait", "private_data"})
 
 
 def parse_value(key: str, text: str) -> Any:
@@ -115,6 +138,6 @@ def from_json(values: Mapping[str, Any]) -> Settings:
 
 
 def needs_restart(old: Settings, new: Settings) -> bool:
-    """Whether going from one to the other needs slurmctld and slurmd to start again."""
+    """Whether going from one to the other needs Slurm's daemons to start again."""
     changed = {key for key, value in asdict(new).items() if value != getattr(old, key)}
     return bool(changed - _RECONFIGURABLE)

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import pwd
 import subprocess
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from virtual_cluster.errors import ClusterError
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from virtual_cluster.site import Site
 
 PREFIX = "mlc-"
+_LOWEST_PERSON = 1000
+_HIGHEST_PERSON = 60_000
 
 
 def create(site: Site, home: Path) -> None:
@@ -37,6 +38,34 @@ def remove(site: Site) -> None:
     for name in _names(site):
         if _exists(name):
             _run(["userdel", "--remove", name])
+
+
+def copy_into(root: Path) -> None:
+    """Make the machine's people and the site's users known in a root folder, under the same numbers."""
+    for name in ("passwd", "group"):
+        inside = root / "etc" / name
+        inside.write_text(merged(Path("/etc", name).read_text(), inside.read_text()))
+
+
+def merged(machine: str, inside: str) -> str:
+    """The root folder's passwd or group text with the machine's people in front.
+
+    They come first, for a number found twice means the first: a package's own user inside may have the number
+    that the machine gave to a person.
+    """
+    people = [line for line in machine.splitlines() if _is_person(line)]
+    names = {line.partition(":")[0] for line in people}
+    rest = [line for line in inside.splitlines() if line.partition(":")[0] not in names]
+    root = [line for line in rest if line.startswith("root:")]
+    others = [line for line in rest if not line.startswith("root:")]
+    return "".join(f"{line}\n" for line in (*root, *people, *others))
+
+
+def _is_person(line: str) -> bool:
+    words = line.split(":")
+    return len(words) > 2 and (
+        words[0].startswith(PREFIX) or _LOWEST_PERSON <= int(words[2]) < _HIGHEST_PERSON
+    )
 
 
 def _names(site: Site) -> list[str]:

@@ -1,0 +1,96 @@
+"""The product and its dependencies for the Python inside a cluster's root folder.
+
+One virtual environment a Debian release, shared by its clusters, at the same path inside and outside. The
+checkout is installed editable, so it is installed again only when its dependencies change.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import subprocess
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from virtual_cluster.errors import ClusterError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping
+    from pathlib import Path
+
+    from virtual_cluster.system import System
+
+_FOREIGN = ("VIRTUAL_ENV", "PYTHONHOME", "PYTHONPATH", "LD_LIBRARY_PATH", "LD_PRELOAD")
+
+
+@dataclass(frozen=True)
+class Product:
+    """A virtual environment with the checkout installed.
+
+    Attributes:
+        folder: The environment.
+        checkout: The source tree.
+    """
+
+    folder: Path
+    checkout: Path
+
+    @property
+    def programs(self) -> Path:
+        """The folder for PATH."""
+        return self.folder / "bin"
+
+    def installed_extras(self) -> frozenset[str] | None:
+        """The extras that are installed; None when nothing is, or dependencies have changed since."""
+        try:
+            stamp = json.loads((self.folder / ".installed").read_text())
+        except (FileNotFoundError, ValueError):
+            return None
+        return frozenset(stamp["extras"]) if stamp["of"] == self._dependencies() else None
+
+    def install(
+        self,
+        system: System,
+        environment: Mapping[str, str],
+        extras: Iterable[str],
+        say: Callable[[str], None],
+    ) -> None:
+        """Install the checkout with these extras and those it has, unless that is done.
+
+        Raises:
+            ClusterError: pip failed; its words are in the message.
+        """
+        present = self.installed_extras()
+        wanted = frozenset(extras) | (present or frozenset())
+        if wanted == present:
+            return
+        named = f"[{','.join(sorted(wanted))}]" if wanted else ""
+        say(f"installing the product{named} for this cluster's Python in {self.folder}")
+        python = str(self.programs / "python")
+        pip = [python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+        constraints = ["--constraint", str(self.checkout / "constraints.txt")]
+        calls = (
+            ["python3", "-m", "venv", str(self.folder)],
+            [*pip, *constraints, "--editable", f"{self.checkout}{named}"],
+        )
+        inside = inside_environment(environment) | {"PIP_CACHE_DIR": str(self.folder.parent / ".cache")}
+        for argv in calls:
+            done = subprocess.run(
+                system.command(argv), env=inside, capture_output=True, text=True, check=False
+            )
+            if done.returncode != 0:
+                words = (done.stdout + done.stderr).strip().splitlines()[-20:]
+                raise ClusterError(f"`{' '.join(argv)}` failed:\n  " + "\n  ".join(words))
+        stamp = {"of": self._dependencies(), "extras": sorted(wanted)}
+        (self.folder / ".installed").write_text(json.dumps(stamp) + "\n")
+
+    def _dependencies(self) -> str:
+        digest = hashlib.sha256()
+        for name in ("pyproject.toml", "constraints.txt"):
+            digest.update((self.checkout / name).read_bytes())
+        return digest.hexdigest()
+
+
+def inside_environment(environment: Mapping[str, str]) -> dict[str, str]:
+    """The caller's environment without what points at the caller's own Python."""
+    return {key: value for key, value in environment.items() if key not in _FOREIGN}

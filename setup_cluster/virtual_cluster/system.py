@@ -1,0 +1,55 @@
+"""Where a cluster's programs come from: this machine's packages, or a root folder with another Debian's."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from virtual_cluster.processes import Identity
+
+PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+
+
+class System(Protocol):
+    """Turns a command of the system into one that this machine can run."""
+
+    def command(self, argv: Sequence[str]) -> list[str]:
+        """The same command, run inside, from the system's root folder or the caller's."""
+
+    def sees(self, folder: Path) -> bool:
+        """Whether the folder exists inside."""
+
+
+class HostSystem:
+    """This machine itself."""
+
+    def command(self, argv: Sequence[str]) -> list[str]:
+        """The command as it is."""
+        return list(argv)
+
+    def sees(self, folder: Path) -> bool:
+        """Whether it exists."""
+        return folder.is_dir()
+
+
+@dataclass(frozen=True)
+class RootSystem:
+    """A root folder, entered through the process that holds its mounts.
+
+    The mounts are in a namespace of the cluster's own: they vanish with its last process, whatever ends it,
+    and never show on the machine.
+    """
+
+    holder: Identity
+
+    def command(self, argv: Sequence[str]) -> list[str]:
+        """The command, in the holder's namespace and root; the process id stays the same."""
+        return ["nsenter", f"--target={self.holder.pid}", "--mount", "--root", "--", *argv]
+
+    def sees(self, folder: Path) -> bool:
+        """Whether it exists inside."""
+        return Path(f"/proc/{self.holder.pid}/root{folder}").is_dir()
