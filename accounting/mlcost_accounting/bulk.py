@@ -1,20 +1,20 @@
 """Runs rated by the hundred thousand: what differs between few runs is worked out once for each kind (pure).
 
-For a run that lies within one day under a card without rules about whole runs, the charge is seconds x price.
-Everything else goes through :class:`~mlcost_accounting.rating.Rater`; a property test shows that they agree.
+Under a card without rules about whole runs the charge of a run is seconds x price: such runs are charged many
+at a time (:mod:`mlcost_accounting.quickrate`).
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, cast
 
 from mlcost_accounting.dims import Dims
 from mlcost_accounting.rating import Span
 from mlcost_hpc.errors import RateError
-from mlcost_hpc.money import MICROS, round_micros
 
 if TYPE_CHECKING:
-    from mlcost_accounting.calendar import Calendar
+    from collections.abc import Sequence
+
     from mlcost_accounting.projects import ProjectMap
     from mlcost_accounting.rating import Rater
     from mlcost_hpc.rates import RateCard
@@ -93,24 +93,24 @@ class RatedKind:
             suspended_s, time_limit_s, reservation, seen,
         )  # fmt: skip
 
-    def plan(self, day: int) -> Plan | None:
-        """Return how a run within a day is charged; None = the long way."""
-        card = self._rater.card_number(day)
+    def plan(self, card: int) -> Plan | None:
+        """Return how a run is charged under a card (its number); None = the long way."""
         try:
             return self._plans[card]
         except KeyError:
-            found = self._plans[card] = self._plan(day)
+            found = self._plans[card] = self._plan(card)
             return found
 
-    def _plan(self, day: int) -> Plan | None:
+    def _plan(self, number: int) -> Plan | None:
+        if number < 0 or self._rater.book is None:
+            return None
+        card = self._rater.book.card[number]
         try:
-            card = self._rater.card(day)
             if not self._rater.is_simple(card, self.kind.state) or self._must_check(card):
                 return None
-            price = self._rater.price(card, self.span(0, 0, 0, None, "", 0))
+            return Plan(*self._rater.per_second(card, self.span(0, 0, 0, None, "", 0)))
         except RateError:
             return None
-        return Plan(price.numerator * MICROS, price.denominator * 3600)
 
     def _must_check(self, card: RateCard) -> bool:
         return card.reservations == "holder" or card.at(self.kind.partition).needs_gpus
@@ -129,51 +129,21 @@ class Kinds:
         self._projects = projects
         self._known: dict[_KindFields, RatedKind] = {}
 
-    def find(self, kind: _KindFields) -> RatedKind:
-        """Return the kind of a run, given as the fields of :class:`Kind`."""
-        found = self._known.get(kind)
-        if found is None:
-            # A comment can be different in every run: it is kept out of what is remembered for ever.
-            if len(self._known) > _MOST_KINDS:
-                self._known.clear()
-            found = self._known[kind] = RatedKind(Kind(*kind), self.rater, self._projects)
-        return found
-
-
-def quick_charge(
-    kind: RatedKind, calendar: Calendar, started: int, elapsed_s: int
-) -> list[tuple[int, int, int, int, int, int, int]] | None:
-    """Return the days of a run that is charged as seconds x price; None = take the long way.
-
-    Args:
-        kind: what the run is.
-        calendar: the site's days.
-        started: when it started.
-        elapsed_s: how long it ran; it was never suspended.
-
-    Returns:
-        Rows with the fields of :class:`~mlcost_accounting.rating.Slice`.
-    """
-    day, _, ends = calendar.day_of(started)
-    plan = kind.plan(day)
-    if plan is None:
-        return None
-    numerator, denominator = plan
-    cpus, gpus, nodes = kind.cpus, kind.gpus, kind.nodes
-    if started + elapsed_s <= ends:
-        cost = round_micros(numerator * elapsed_s, denominator)
-        return [(day, elapsed_s, elapsed_s * cpus, elapsed_s * gpus, elapsed_s * nodes, cost, 0)]
-    rows = []
-    done = 0
-    for number, begin, end in calendar.pieces(started, started + elapsed_s):
-        if kind.plan(number) is not plan:
-            return None
-        wall = end - begin
-        total = round_micros(numerator * (end - started), denominator)
-        rows.append((number, wall, wall * cpus, wall * gpus, wall * nodes, total - done, 0))
-        done = total
-    return rows
+    def find_all(self, kinds: Sequence[_KindFields]) -> list[RatedKind]:
+        """Return the kind of each run, given as the fields of :class:`Kind`."""
+        known = self._known
+        # A comment can be different in every run: what is remembered must not grow for ever.
+        if len(known) > _MOST_KINDS:
+            known.clear()
+        found = [known.get(kind) for kind in kinds]
+        for position, rated in enumerate(found):
+            if rated is None:
+                kind = kinds[position]
+                if kind not in known:
+                    known[kind] = RatedKind(Kind(*kind), self.rater, self._projects)
+                found[position] = known[kind]
+        return cast("list[RatedKind]", found)
 
 
 _KindFields = tuple[str, str, str, str, str, str, str, int, str, str]
-_MOST_KINDS = 500_000
+_MOST_KINDS = 100_000

@@ -9,6 +9,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from zoneinfo import ZoneInfo
 
+    import numpy as np
+
+    Integers = np.ndarray[tuple[int], np.dtype[np.int64]]
+
 _QUARTER = 900
 """Every change of a time zone's offset in use happens at a whole quarter of an hour of UTC."""
 
@@ -39,6 +43,17 @@ class Calendar:
             found = Day((day.toordinal(), self.begins(day), self.begins(day + timedelta(days=1))))
             self._of_quarter[quarter] = found
         return found
+
+    def days_of(self, moments: Integers) -> tuple[Integers, Integers]:
+        """Return for each moment its day's number and the first second of the next day."""
+        import numpy as np
+
+        if not len(moments):
+            return moments, moments
+        first, last = (self.day_of(int(moment))[0] for moment in (moments.min(), moments.max()))
+        begins = [self.begins(date.fromordinal(day)) for day in range(first, last + 2)]
+        position = np.searchsorted(np.array(begins, dtype=np.int64), moments, side="right") - 1
+        return position + first, np.array(begins, dtype=np.int64)[position + 1]
 
     def begins(self, day: date) -> int:
         """Return the first second of a day (UTC)."""

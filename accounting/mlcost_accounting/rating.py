@@ -6,12 +6,12 @@ rounded once to micros. Its days get parts of it by rounding the running sum, so
 
 from __future__ import annotations
 
-from bisect import bisect_right
 from datetime import date
 from fractions import Fraction
 from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
+import numpy as np
 
 from mlcost_accounting.dayhours import DayHours
 from mlcost_accounting.held import Holdings
@@ -22,7 +22,7 @@ from mlcost_hpc.rate_rules import StateRule
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from mlcost_accounting.calendar import Calendar
+    from mlcost_accounting.calendar import Calendar, Integers
     from mlcost_accounting.held import Held
     from mlcost_hpc.catalog import Catalog
     from mlcost_hpc.rates import RateBook, RateCard
@@ -109,8 +109,8 @@ class Rater:
         self.calendar = calendar
         self._holdings = Holdings(catalog)
         self._cards: dict[int, RateCard] = {}
-        self._card_numbers: dict[int, int] = {}
         self._hours: dict[date, DayHours] = {}
+        self._per_second: dict[tuple[date, str, str, str, int], tuple[int, int]] = {}
         self._prices: dict[tuple[date, str, str, str, int, bool], Fraction] = {}
 
     def card(self, day: int) -> RateCard:
@@ -126,13 +126,10 @@ class Rater:
             found = self._cards[day] = self.book.card_at(date.fromordinal(day))
         return found
 
-    def card_number(self, day: int) -> int:
-        """Return which card holds on a day, counted from the first; -1 before it, or without any card."""
-        found = self._card_numbers.get(day)
-        if found is None:
-            begins = [card.valid_from.toordinal() for card in self.book.card] if self.book else []
-            found = self._card_numbers[day] = bisect_right(begins, day) - 1
-        return found
+    def card_numbers(self, days: Integers) -> Integers:
+        """Return which card holds on each day, counted from the first; -1 before it, or without any."""
+        begins = [card.valid_from.toordinal() for card in self.book.card] if self.book else []
+        return np.searchsorted(np.array(begins, dtype=np.int64), days, side="right") - 1
 
     def held(self, span: Span) -> Held:
         """Return what a run held."""
@@ -151,6 +148,19 @@ class Rater:
             held = self._holdings.read(span.allocated, span.node_count, card.at(span.partition).gpu_model)
             found = card.exact_per_hour(held.resources, span.partition, span.qos, suspended=suspended)
             self._prices[key] = found
+        return found
+
+    def per_second(self, card: RateCard, span: Span) -> tuple[int, int]:
+        """Return :meth:`price` as micros per second, numerator and denominator.
+
+        Raises:
+            RateError: when something it holds has no price.
+        """
+        key = (card.valid_from, span.partition, span.qos, span.allocated, span.node_count)
+        found = self._per_second.get(key)
+        if found is None:
+            exact = self.price(card, span) * MICROS / 3600
+            found = self._per_second[key] = (exact.numerator, exact.denominator)
         return found
 
     def is_simple(self, card: RateCard, state: str) -> bool:

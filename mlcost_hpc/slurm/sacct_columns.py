@@ -7,6 +7,7 @@ others: other field lists and separators, dates instead of seconds.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
@@ -20,7 +21,7 @@ from mlcost_hpc.slurm.values import NOTHING, parse_count, parse_limit, parse_tre
 from mlcost_hpc.units import format_tres, parse_elapsed
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable
     from zoneinfo import ZoneInfo
 
 _T = TypeVar("_T")
@@ -34,28 +35,28 @@ class RunColumns(msgspec.Struct, kw_only=True):
         raw: each row as it came.
     """
 
-    cluster: list[str]
-    job_id: list[str]
-    raw_job_id: list[str]
-    db_index: list[str]
-    user: list[str]
-    account: list[str]
-    partition: list[str]
-    qos: list[str]
-    state: list[str]
-    submitted: list[int | None]
-    started: list[int | None]
-    ended: list[int | None]
-    elapsed_s: list[int]
-    suspended_s: list[int]
-    time_limit_s: list[int | None]
-    allocated: list[str]
-    node_count: list[int]
-    name: list[str]
-    comment: list[str]
-    wckey: list[str]
-    reservation: list[str]
-    raw: list[str]
+    cluster: Sequence[str]
+    job_id: Sequence[str]
+    raw_job_id: Sequence[str]
+    db_index: Sequence[str]
+    user: Sequence[str]
+    account: Sequence[str]
+    partition: Sequence[str]
+    qos: Sequence[str]
+    state: Sequence[str]
+    submitted: Sequence[int | None]
+    started: Sequence[int | None]
+    ended: Sequence[int | None]
+    elapsed_s: Sequence[int]
+    suspended_s: Sequence[int]
+    time_limit_s: Sequence[int | None]
+    allocated: Sequence[str]
+    node_count: Sequence[int]
+    name: Sequence[str]
+    comment: Sequence[str]
+    wckey: Sequence[str]
+    reservation: Sequence[str]
+    raw: Sequence[str]
 
     def __len__(self) -> int:
         return len(self.raw)
@@ -98,7 +99,11 @@ def parse_columns(
         return ColumnAnswer(columns=_nothing(), rejects=lines.rejects, rest=lines.rest)
     fields = _Fields(layout, lines.rows, Moments(zone))
     columns = fields.columns(cluster, lines.raw)
-    steps = {row for row, job_id in enumerate(columns.job_id) if "." in job_id}
+    steps = (
+        {row for row, job_id in enumerate(columns.job_id) if "." in job_id}
+        if "." in "".join(columns.job_id)
+        else set()
+    )
     rejects = [
         Reject(text=lines.raw[row], why=why) for row, why in sorted(fields.bad.items()) if row not in steps
     ]
@@ -126,7 +131,7 @@ class _Fields:
         self._moments = moments
         self.bad: dict[int, str] = {}
 
-    def columns(self, cluster: str, raw: list[str]) -> RunColumns:
+    def columns(self, cluster: str, raw: Sequence[str]) -> RunColumns:
         """Return all columns."""
         texts = self._texts
         started, ended = self._times("start"), self._times("end")
@@ -141,13 +146,14 @@ class _Fields:
         started, ended = self._moments.agree(
             texts.get("start", ()), texts.get("end", ()), started, ended, elapsed, suspended
         )
-        job_id = list(self._column("jobid" if "jobid" in texts else "jobidraw"))
-        raw_job_id = list(self._column("jobidraw" if "jobidraw" in texts else "jobid"))
-        for row, word in enumerate(job_id):
-            if not word[:1].isdigit():
-                self.bad[row] = f"{word!r} is not a job id"
+        job_id = self._column("jobid" if "jobid" in texts else "jobidraw")
+        raw_job_id = self._column("jobidraw" if "jobidraw" in texts else "jobid")
+        if not all(map(str.isdecimal, job_id)):
+            for row, word in enumerate(job_id):
+                if not word[:1].isdecimal():
+                    self.bad[row] = f"{word!r} is not a job id"
         return RunColumns(
-            cluster=list(self._column("cluster")) if "cluster" in texts else [cluster] * self._rows,
+            cluster=self._column("cluster") if "cluster" in texts else [cluster] * self._rows,
             job_id=job_id,
             raw_job_id=raw_job_id,
             db_index=self._words("dbindex"),
@@ -164,8 +170,8 @@ class _Fields:
             time_limit_s=self._limits(),
             allocated=self._allocated(),
             node_count=self._numbers("nnodes"),
-            name=list(self._column("jobname")),
-            comment=list(self._column("comment")),
+            name=self._column("jobname"),
+            comment=self._column("comment"),
             wckey=self._words("wckey"),
             reservation=self._words("reservation"),
             raw=raw,
@@ -174,12 +180,12 @@ class _Fields:
     def _column(self, name: str) -> Sequence[str]:
         return self._texts.get(name) or ("",) * self._rows
 
-    def _words(self, name: str) -> list[str]:
+    def _words(self, name: str) -> Sequence[str]:
         column = self._column(name)
         found = NOTHING.intersection(column) - {""}
-        return ["" if word in found else word for word in column] if found else list(column)
+        return ["" if word in found else word for word in column] if found else column
 
-    def _users(self) -> list[str]:
+    def _users(self) -> Sequence[str]:
         users = self._words("user")
         if "uid" not in self._texts or all(users):
             return users
@@ -188,20 +194,21 @@ class _Fields:
 
     def _memo(self, name: str, parse: Callable[[str], _T], empty: _T) -> list[_T]:
         """Return a column of values, each different text parsed once."""
+        column = self._column(name)
         known: dict[str, _T] = {}
-        values = []
-        for row, text in enumerate(self._column(name)):
-            value = known.get(text)
-            if value is None:
-                try:
-                    value = parse(text)
-                except UnitError as error:
-                    self.bad.setdefault(row, str(error))
-                    value = empty
-                else:
-                    known[text] = value
-            values.append(value)
-        return values
+        for text in set(column):
+            try:
+                known[text] = parse(text)
+            except UnitError as error:
+                known[text] = empty
+                self._refuse(column, text, str(error))
+        return [known[text] for text in column]
+
+    def _refuse(self, column: Sequence[str], text: str, why: str) -> None:
+        """Note the rows of an unreadable text."""
+        for row, found in enumerate(column):
+            if found == text:
+                self.bad.setdefault(row, why)
 
     def _numbers(self, name: str) -> list[int]:
         quick = _quick_numbers(self._column(name))
@@ -228,14 +235,12 @@ class _Fields:
             return self._memo("timelimitraw", _minutes, None)
         return self._memo("timelimit", parse_limit, None)
 
-    def _allocated(self) -> list[str]:
+    def _allocated(self) -> Sequence[str]:
         if "alloctres" in self._texts:
             texts = self._words("alloctres")
-            unreadable = {text for text in set(texts) if not _is_tres(text)}
-            if unreadable:
-                for row, text in enumerate(texts):
-                    if text in unreadable:
-                        self.bad.setdefault(row, f"{text!r} is not a TRES list")
+            for text in set(texts):
+                if not _is_tres(text):
+                    self._refuse(texts, text, f"{text!r} is not a TRES list")
             return texts
         cpus = self._numbers("alloccpus" if "alloccpus" in self._texts else "ncpus")
         nodes = self._numbers("nnodes")

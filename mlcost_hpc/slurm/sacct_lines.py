@@ -85,7 +85,8 @@ def split_lines(text: str, layout: Layout, *, last: bool) -> Lines:
     A free text may hold new lines (the row goes on until it has all its fields) and, where there is one
     group of free texts, separators. A line that is neither a row nor the middle of one is a reject.
     """
-    lines = text.split("\n")
+    # No text of Slurm can hold a NUL; a damaged file may.
+    lines = text.replace("\0", "\ufffd").split("\n")
     rest = "" if last else lines.pop()
     if lines and not lines[-1]:
         lines.pop()

@@ -10,6 +10,12 @@ from mlcost_hpc.errors import UsageError
 if TYPE_CHECKING:
     import sqlite3
 
+_FIELDS = ", ".join(Dims._fields)
+_MARKS = ", ".join("?" * len(Dims._fields))
+_EQUAL = " AND ".join(f"{name} = ?" for name in Dims._fields)
+_NEW_DIMS = f"INSERT OR IGNORE INTO dims ({_FIELDS}) VALUES ({_MARKS}) RETURNING id"
+_OLD_DIMS = f"SELECT id FROM dims WHERE {_EQUAL}"  # noqa: S608
+
 
 class Names:
     """Gives numbers to names. Numbers given in a transaction that is rolled back must be forgotten."""
@@ -58,10 +64,7 @@ class Names:
         """Return the number of a combination of report dimensions."""
         number = self._dims.get(dims)
         if number is None:
-            columns = ", ".join(Dims._fields)
-            marks = ", ".join("?" * len(dims))
-            where = " AND ".join(f"{name} = ?" for name in Dims._fields)
-            self._db.execute(f"INSERT OR IGNORE INTO dims ({columns}) VALUES ({marks})", dims)  # noqa: S608
-            number = self._db.execute(f"SELECT id FROM dims WHERE {where}", dims).fetchone()[0]  # noqa: S608
+            row = self._db.execute(_NEW_DIMS, dims).fetchone() or self._db.execute(_OLD_DIMS, dims).fetchone()
+            number = int(row[0])
             self._dims[dims] = number
         return number

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from mlcost_accounting.bulk import quick_charge
 from mlcost_accounting.ledger.charges import ChargeBook
 from mlcost_accounting.ledger.names import Names
+from mlcost_accounting.quickrate import NO_CHARGES, quick_charges
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -70,26 +70,31 @@ class _Rerate:
         """Charge some runs in one transaction."""
         with self._ledger.transaction() as db:
             book = ChargeBook(db, int(self._ledger.meta("closed_through") or 0))
-            updates = []
-            unproblematic = []
-            for row in rows:
-                run_id, _, started, elapsed_s, suspended_s, *_ = row
-                kind = self._kinds.find((*row[8:17], ""))
-                if not kind.held_anything:
-                    continue
-                dims = kind.dims._replace(project=row[17], tag=row[18])
-                dim_id = self._names.dims(dims)
-                parts = None
-                if not suspended_s:
-                    parts = quick_charge(kind, self._kinds.rater.calendar, started, elapsed_s)
-                if parts is None or parts[0][0] <= book.closed_through:
+            kinds = self._kinds.find_all([(*row[8:17], "") for row in rows])
+            held = [
+                (row, kind, self._names.dims(kind.dims._replace(project=row[17], tag=row[18])))
+                for row, kind in zip(rows, kinds, strict=True)
+                if kind.held_anything
+            ]
+            plain = [entry for entry in held if not entry[0][_SUSPENDED]]
+            quick = quick_charges(
+                [kind for _, kind, _ in plain],
+                self._kinds.rater,
+                [row[_STARTED] for row, _, _ in plain],
+                [row[_ELAPSED] for row, _, _ in plain],
+            )
+            if quick.days and min(quick.days) <= book.closed_through:
+                quick = NO_CHARGES
+            book.dirty |= quick.days
+            db.executemany(
+                _UPDATE,
+                [(plain[at][2], cost, 0, day, plain[at][0][0]) for at, day, *_, cost in quick.slices],
+            )
+            db.executemany("DELETE FROM problems WHERE run_id = ?", [(plain[at][0][0],) for at in quick.rows])
+            done = {plain[at][0][0] for at in quick.rows}
+            for row, kind, dim_id in held:
+                if row[0] not in done:
                     self._long_way(book, row, kind, dim_id)
-                    continue
-                updates += [(dim_id, part[5], part[6], part[0], run_id) for part in parts]
-                book.dirty.update(part[0] for part in parts)
-                unproblematic.append((run_id,))
-            db.executemany(_UPDATE, updates)
-            db.executemany("DELETE FROM problems WHERE run_id = ?", unproblematic)
             self._ledger.mark_dirty(book.dirty)
 
     def _long_way(self, book: ChargeBook, row: tuple[Any, ...], kind: RatedKind, dim_id: int) -> None:
@@ -97,3 +102,6 @@ class _Rerate:
         span: Span = kind.span(started, elapsed_s, suspended_s, limit_s, reservation, seen)
         days = self._kinds.rater.calendar.pieces(started, started + elapsed_s + suspended_s)
         book.set(run_id, dim_id, self._kinds.rater.rate(span), [day for day, _, _ in days])
+
+
+_STARTED, _ELAPSED, _SUSPENDED = 2, 3, 4

@@ -8,16 +8,16 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import zstandard
 
-from mlcost_accounting.bulk import RatedKind, quick_charge
 from mlcost_accounting.ledger.charges import INSERT as INSERT_CHARGE
 from mlcost_accounting.ledger.charges import ChargeBook
 from mlcost_accounting.ledger.names import Names
+from mlcost_accounting.quickrate import NO_CHARGES, quick_charges
 from mlcost_accounting.rating import OPEN_STATES, Charge
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from mlcost_accounting.bulk import Kinds
+    from mlcost_accounting.bulk import Kinds, RatedKind
     from mlcost_accounting.ledger.store import Ledger
     from mlcost_hpc.slurm.sacct_columns import RunColumns
 
@@ -110,7 +110,7 @@ class RunWriter:
     def _keep_raw(
         self, block: int, used: int, raw: Sequence[str], names: Sequence[str], separator: str
     ) -> None:
-        data = self._packer.compress(msgspec.json.encode(raw))
+        data = self._packer.compress("\0".join(raw).encode())
         self._ledger.db.execute(
             "INSERT INTO raw_blocks VALUES (?, ?, ?, ?, ?)", (block, used, ",".join(names), separator, data)
         )
@@ -125,29 +125,33 @@ class RunWriter:
         self, columns: RunColumns, first_id: int, seen: int, separator: str, block: int
     ) -> tuple[list[tuple[Any, ...]], list[RatedKind]]:
         """Return the rows of the table and the kind of each."""
-        find = self._kinds.find
-        kinds = [
-            find(key)
-            for key in zip(
-                columns.cluster, columns.account, columns.user, columns.partition, columns.qos, columns.state,
-                columns.allocated, columns.node_count, columns.wckey, columns.comment, strict=True,
+        kinds = self._kinds.find_all(
+            list(
+                zip(
+                    columns.cluster, columns.account, columns.user, columns.partition, columns.qos,
+                    columns.state, columns.allocated, columns.node_count, columns.wckey, columns.comment,
+                    strict=True,
+                )
             )
-        ]  # fmt: skip
+        )  # fmt: skip
         keyed = any(columns.db_index)
         db_index = columns.db_index if keyed else _keys_without_index(columns)
-        numbers = [self._numbers_of(kind, keyed=keyed) for kind in kinds]
+        numbers = self._numbers
+        for kind in set(kinds) - numbers.keys():
+            numbers[kind] = self._numbers_of(kind, keyed=keyed)
+        clusters, dims, allocations = zip(*[numbers[kind] for kind in kinds], strict=True)
         closed = [int(state not in OPEN_STATES) for state in columns.state]
         size = len(columns)
         rows = list(
             zip(
                 range(first_id, first_id + size),
-                [number[0] for number in numbers],
+                clusters,
                 db_index,
                 [moment or 0 for moment in columns.submitted],
                 columns.job_id,
                 columns.raw_job_id,
-                [number[1] for number in numbers],
-                [number[2] for number in numbers],
+                dims,
+                allocations,
                 closed,
                 columns.started,
                 [end if shut else None for end, shut in zip(columns.ended, closed, strict=True)],
@@ -167,37 +171,44 @@ class RunWriter:
         return rows, kinds
 
     def _numbers_of(self, kind: RatedKind, *, keyed: bool) -> tuple[int, int, int]:
-        found = self._numbers.get(kind)
-        if found is None:
-            found = self._numbers[kind] = (
-                self._names.cluster(kind.kind.cluster, "dbindex" if keyed else "jobid"),
-                self._names.dims(kind.dims),
-                self._names.allocation(kind.kind.allocated),
-            )
-        return found
+        return (
+            self._names.cluster(kind.kind.cluster, "dbindex" if keyed else "jobid"),
+            self._names.dims(kind.dims),
+            self._names.allocation(kind.kind.allocated),
+        )
 
     def _charge_new(
         self, rows: Sequence[tuple[Any, ...]], kinds: Sequence[RatedKind], book: ChargeBook
     ) -> None:
         """Write the charges of runs that are all new."""
-        calendar, closed_through, dirty = self._calendar, book.closed_through, book.dirty
-        quick = []
-        for row, kind in zip(rows, kinds, strict=True):
-            started = row[_STARTED]
-            if started is None or not kind.held_anything:
-                continue
-            parts = None
-            if not row[_SUSPENDED]:
-                parts = quick_charge(kind, calendar, started, row[_ELAPSED])
-            if parts is None or parts[0][0] <= closed_through:
-                book.set(row[0], row[_DIM], self._charge(row, kind), ())
-                continue
-            first = 1
-            for part in parts:
-                quick.append((part[0], row[0], 0, row[_DIM], first, *part[1:]))
-                dirty.add(part[0])
-                first = 0
-        self._ledger.db.executemany(INSERT_CHARGE, quick)
+        ran = [
+            (row, kind)
+            for row, kind in zip(rows, kinds, strict=True)
+            if row[_STARTED] is not None and kind.held_anything
+        ]
+        plain = [pair for pair in ran if not pair[0][_SUSPENDED]]
+        quick = quick_charges(
+            [kind for _, kind in plain],
+            self._kinds.rater,
+            [row[_STARTED] for row, _ in plain],
+            [row[_ELAPSED] for row, _ in plain],
+        )
+        if quick.days and min(quick.days) <= book.closed_through:
+            quick = NO_CHARGES
+        book.dirty |= quick.days
+        numbers = [(row[0], row[_DIM]) for row, _ in plain]
+        self._ledger.db.executemany(
+            INSERT_CHARGE,
+            [
+                (day, numbers[at][0], 0, numbers[at][1], first, wall, cpu, gpu, node, cost, 0)
+                for at, day, first, wall, cpu, gpu, node, cost in quick.slices
+            ],
+        )
+        if len(quick.rows) < len(ran):
+            done = {numbers[at][0] for at in quick.rows}
+            for row, kind in ran:
+                if row[0] not in done:
+                    book.set(row[0], row[_DIM], self._charge(row, kind), ())
 
     def _merge(
         self,

@@ -37,7 +37,7 @@ CREATE TABLE raw_blocks (
     used INTEGER NOT NULL,          -- rows of it that runs point to; without any it goes
     names TEXT NOT NULL,            -- their fields
     separator TEXT NOT NULL,
-    data BLOB NOT NULL              -- zstd of a JSON list of the rows
+    data BLOB NOT NULL              -- zstd of the rows, a NUL between them
 );
 
 CREATE TABLE runs (

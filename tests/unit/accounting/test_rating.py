@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from ledger_kit import NOON, UTC, make_book, make_kinds
-from mlcost_accounting.bulk import quick_charge
 from mlcost_accounting.calendar import Calendar
+from mlcost_accounting.quickrate import quick_charges
 from mlcost_accounting.rating import Rater, Span
 
 from mlcost_hpc.catalog import load_catalog
@@ -62,10 +62,11 @@ def test_the_quick_way_is_the_long_way(
     book = make_book(card(cpu_hour=price))
     kinds = make_kinds(book, zone)
     tres = f"cpu={cpus},gres/gpu=1,gres/gpu:a100=1,node=1"
-    kind = kinds.find(("alpha", "nlp", "ana", "a100", "normal", "COMPLETED", tres, 1, "", ""))
-    quick = quick_charge(kind, kinds.rater.calendar, started, elapsed)
+    rated = kinds.find_all([("alpha", "nlp", "ana", "a100", "normal", "COMPLETED", tres, 1, "", "")] * 2)
+    quick = quick_charges(rated, kinds.rater, [NOON, started], [60, elapsed])
     full = kinds.rater.rate(span(started=started, elapsed_s=elapsed, allocated=tres))
-    assert quick == [tuple(part) for part in full.slices]
+    days = [(day, *rest, 0) for at, day, _, *rest in quick.slices if at == 1]
+    assert days == [tuple(part) for part in full.slices]
 
 
 @given(
