@@ -20,7 +20,10 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
+    import numpy as np
     import onnxruntime as ort
+
+    Array = np.ndarray[Any, Any]
 
     from mlcost_hpc.compress.manifest import Model, Settings
     from mlcost_hpc.compress.records import Latency, Score, Status
@@ -42,6 +45,7 @@ class Candidate:
         status: the verdict.
         reason: and why.
         load_s: seconds to load it.
+        outputs: its answers.
     """
 
     path: Path
@@ -52,6 +56,7 @@ class Candidate:
     status: Status
     reason: str
     load_s: float
+    outputs: list[Array]
 
 
 def weigh(path: Path, shared: Shared, model: Model, settings: Settings, *, seconds: float) -> Candidate:
@@ -92,6 +97,7 @@ def weigh(path: Path, shared: Shared, model: Model, settings: Settings, *, secon
         status=status,
         reason=reason,
         load_s=load_s,
+        outputs=outputs,
     )
 
 

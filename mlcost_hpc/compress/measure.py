@@ -6,6 +6,7 @@ the original's own median moves in the middle of a measurement the whole is done
 
 from __future__ import annotations
 
+import statistics
 import time
 from collections.abc import Callable, Sequence
 
@@ -32,8 +33,7 @@ def compare(before: Call, after: Call, *, batch: int, seconds: float) -> Latency
     calls = _calls_per_round(before, after, seconds)
     best: Latency | None = None
     for repeat in range(MOST_REPEATS + 1):
-        times = _rounds(before, after, calls)
-        latency = _latency(times, batch, repeat)
+        latency = _latency(_rounds(before, after, calls), batch, repeat)
         if best is None or latency.drift < best.drift:
             best = latency
         if latency.drift <= LARGEST_DRIFT:
@@ -69,24 +69,31 @@ def _calls_per_round(before: Call, after: Call, seconds: float) -> int:
     return max(_FEWEST_CALLS, min(_MOST_CALLS, round(seconds / _ROUNDS / max(both, 1e-7))))
 
 
-def _rounds(before: Call, after: Call, calls: int) -> tuple[list[float], list[float]]:
+def _rounds(before: Call, after: Call, calls: int) -> list[tuple[list[float], list[float]]]:
     """Return the times of both, taken in short blocks in turns; a block's first call only warms caches."""
-    times: tuple[list[float], list[float]] = ([], [])
+    rounds = []
     for number in range(_ROUNDS):
+        times: tuple[list[float], list[float]] = ([], [])
         pair = (0, 1) if number % 2 == 0 else (1, 0)
         for which in pair:
             call = (before, after)[which]
             call()
             times[which].extend(_timed(call) for _ in range(calls))
-    return times
+        rounds.append(times)
+    return rounds
 
 
-def _latency(times: tuple[list[float], list[float]], batch: int, repeat: int) -> Latency:
+def _latency(rounds: Sequence[tuple[list[float], list[float]]], batch: int, repeat: int) -> Latency:
+    before = [time for times, _ in rounds for time in times]
+    after = [time for _, times in rounds for time in times]
+    # A neighbour that comes or goes hits both sides of a round, so its ratio stands.
+    ratios = [spread(one).p50 / spread(other).p50 for one, other in rounds]
     return Latency(
         batch=batch,
-        before=spread(times[0]),
-        after=spread(times[1]),
-        drift=round(drift_of(times[0]), 4),
+        before=spread(before),
+        after=spread(after),
+        speedup=round(statistics.median(ratios), 4),
+        drift=round(drift_of(before), 4),
         repeats=repeat,
     )
 

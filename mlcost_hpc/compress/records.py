@@ -38,6 +38,7 @@ class Latency(msgspec.Struct, frozen=True, kw_only=True):
         batch: samples per call.
         before: the original.
         after: the candidate.
+        speedup: how many times faster the candidate is: median over the rounds, each a block of both.
         drift: how much the original's median moved from the first to the second half of the run (0.1 = 10 %).
         repeats: how often the whole was measured again because of drift.
     """
@@ -45,13 +46,9 @@ class Latency(msgspec.Struct, frozen=True, kw_only=True):
     batch: int
     before: Spread
     after: Spread
+    speedup: float
     drift: float = 0.0
     repeats: int = 0
-
-    @property
-    def speedup(self) -> float:
-        """How many times faster the candidate is, by medians."""
-        return self.before.p50 / self.after.p50
 
 
 class Score(msgspec.Struct, frozen=True, kw_only=True):

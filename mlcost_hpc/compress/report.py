@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from decimal import Decimal
+from typing import Any
 
+import msgspec
+
+from mlcost_hpc.compress.check import Check
+from mlcost_hpc.compress.economics import Prices, economics, pays_back_after
 from mlcost_hpc.compress.pareto import front
 from mlcost_hpc.compress.records import STATUSES, Latency, Result
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-    from decimal import Decimal
 
 COLUMNS = {
     "model": "model",
@@ -29,6 +32,18 @@ COLUMNS = {
     "metric_after": "after",
     "agreement": "agreement",
     "relative_error": "relative error",
+    "kept_fp32": "fp32 bytes left",
+    "gzip_after": "bytes after gzip",
+    "load_ms": "ms to load",
+    "peak_memory": "peak bytes",
+    "node_class": "measured on",
+    "checked_on": "checked on",
+    "cost_before": "cost of a million before",
+    "cost_after": "cost of a million after",
+    "task_cost": "cost of the task",
+    "pays_back": "pays back after",
+    "currency": "currency",
+    "seconds": "seconds",
     "reason": "reason",
     "next_step": "next step",
 }
@@ -44,9 +59,12 @@ PEOPLE_COLUMNS = {
     "speedup_b1": "speed, batch 1",
     "speedup_text": "speed, batch",
     "quality_text": "quality",
-    "why": "why not",
+    "cost_text": "a million costs",
 }
 """The same for people: fewer columns, with units."""
+
+PAGE_COLUMNS = {**PEOPLE_COLUMNS, "checked_on": "checked on", "pays_back": "pays back after", "reason": "why"}
+"""Columns of the HTML page."""
 
 
 def merits(result: Result) -> tuple[float, ...]:
@@ -80,13 +98,31 @@ def throughput_speedup(result: Result) -> float | None:
     return None if latency is None else latency.speedup
 
 
-def rows(results: Sequence[Result], order: Mapping[str, int]) -> list[dict[str, Any]]:
+class Extras(msgspec.Struct, frozen=True, kw_only=True):
+    """What a report knows besides the rows themselves.
+
+    Attributes:
+        prices: prices of serving; the first place counts. None without a rate card.
+        spent: task -> what it cost.
+        checks: task -> checks on other processors.
+    """
+
+    prices: Prices | None = None
+    spent: Mapping[str, Decimal] = {}
+    checks: Mapping[str, Sequence[Check]] = {}
+
+
+def rows(
+    results: Sequence[Result], order: Mapping[str, int], extras: Extras | None = None
+) -> list[dict[str, Any]]:
     """Return the report's rows: models in the plan's order, in each the best first.
 
     Args:
         results: rows of tasks.
         order: model name -> place in the plan.
+        extras: prices, costs and checks.
     """
+    known = extras or Extras()
     best = pareto_tasks(results)
     ranked = sorted(
         results,
@@ -97,7 +133,41 @@ def rows(results: Sequence[Result], order: Mapping[str, int]) -> list[dict[str, 
             r.recipe,
         ),
     )
-    return [_row(result, on_front=result.task in best) for result in ranked]
+    spent: dict[str, Decimal] = defaultdict(Decimal)
+    for result in results:
+        spent[result.model] += known.spent.get(result.task, Decimal(0))
+    return [
+        {
+            **_row(result, on_front=result.task in best),
+            **_costs(result, known, spent[result.model]),
+            "checked_on": _checked(known.checks.get(result.task, ())),
+        }
+        for result in ranked
+    ]
+
+
+def _costs(result: Result, extras: Extras, spent_on_model: Decimal) -> dict[str, Any]:
+    """Return what serving and making a candidate costs; the whole batch of a model must be paid back."""
+    found: dict[str, Any] = dict.fromkeys(("cost_before", "cost_after", "pays_back", "currency"))
+    found["task_cost"] = extras.spent.get(result.task)
+    costs = None
+    if extras.prices is not None and extras.prices.core_hour:
+        costs = economics(result, next(iter(extras.prices.core_hour.values())))
+    if costs is None or extras.prices is None:
+        return found
+    pays_back = pays_back_after(spent_on_model, costs) if spent_on_model and result.status == "ok" else None
+    return {
+        **found,
+        "cost_before": round(costs.before, 6),
+        "cost_after": round(costs.after, 6),
+        "pays_back": pays_back,
+        "currency": extras.prices.currency,
+    }
+
+
+def _checked(checks: Sequence[Check]) -> str:
+    words = {True: "same", False: "DIFFERS"}
+    return ", ".join(f"{item.node_class} {words[item.passed]} ({item.relative_error:.2g})" for item in checks)
 
 
 def _row(result: Result, **mark: bool) -> dict[str, Any]:
@@ -120,6 +190,13 @@ def _row(result: Result, **mark: bool) -> dict[str, Any]:
         "metric_after": _rounded(None if score is None else score.after, 4),
         "agreement": _rounded(None if score is None else score.agreement, 4),
         "relative_error": _rounded(None if score is None else score.relative_error, 5),
+        "shrink_ratio": result.shrink,
+        "kept_fp32": result.kept_fp32,
+        "gzip_after": result.gzip_after,
+        "load_ms": _rounded(None if result.load_s is None else 1000 * result.load_s, 2),
+        "peak_memory": result.peak_memory,
+        "node_class": None if result.place is None else result.place.node_class,
+        "seconds": result.seconds,
         "reason": result.reason,
         "next_step": result.next_step,
     }
@@ -134,13 +211,29 @@ def for_people(row: Mapping[str, Any]) -> dict[str, Any]:
         "speedup_b1": None if row["speedup_b1"] is None else f"x{row['speedup_b1']:.2f}",
         "speedup_text": None if row["speedup"] is None else f"x{row['speedup']:.2f} ({row['batch']})",
         "quality_text": _quality(row),
-        "why": "" if row["status"] == "ok" else "; ".join(filter(None, (row["reason"], row["next_step"]))),
+        "cost_text": _cost(row),
     }
+
+
+def explanations(rows_for_people: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Return one line for each row that is not ok: why, and what to do."""
+    return [
+        ": ".join((f"{row['model']} {row['recipe']}", str(row["status"]), str(row["reason"])))
+        + (f" -> {row['next_step']}" if row["next_step"] else "")
+        for row in rows_for_people
+        if row["status"] != "ok"
+    ]
+
+
+def _cost(row: Mapping[str, Any]) -> str | None:
+    if row["cost_before"] is None:
+        return None
+    return f"{row['cost_before']:.4f} -> {row['cost_after']:.4f} {row['currency']}"
 
 
 def _quality(row: Mapping[str, Any]) -> str:
     if row["metric_before"] is not None:
-        return f"{row['metric']} {row['metric_before']:.4f} -> {row['metric_after']:.4f}"
+        return f"{row['metric_before']:.4f} -> {row['metric_after']:.4f}"
     if row["agreement"] is not None:
         return f"agrees {100 * row['agreement']:.2f} %"
     return "-" if row["relative_error"] is None else f"error {row['relative_error']:.3g}"

@@ -11,17 +11,20 @@ import argparse
 import multiprocessing
 import os
 import resource
+import signal
 import sys
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import msgspec
 
 from mlcost_hpc.compress.batch import Batch, read_json
 from mlcost_hpc.compress.failure import PASSING, Explanation, explain, explain_exit
+from mlcost_hpc.compress.node import cpus_of_job
 from mlcost_hpc.compress.records import Result
 from mlcost_hpc.errors import CompressError, MlcostError, UsageError
+from mlcost_hpc.train.requeue import EXIT_REQUEUE
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -39,10 +42,12 @@ class Work(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         batch: the batch folder.
-        packs: array index -> ids of the tasks it does, one after the other.
+        kind: ``task``: do tasks; ``prepare``: make what the tasks of a model share.
+        packs: array index -> ids of the tasks (names of the models) it does, one after the other.
     """
 
     batch: str
+    kind: Literal["task", "prepare", "check"] = "task"
     packs: tuple[tuple[str, ...], ...]
 
 
@@ -58,10 +63,13 @@ def do_task(batch: Batch, manifest: Manifest, task: Task) -> Result:
     batch.result_path(task.id).unlink(missing_ok=True)
     said = Explanation(cause="crash", reason="nothing ran", next_step="")
     for share in SAMPLE_SHARES:
-        code, out_of_time = _in_child(batch, task, share, 60 * manifest.task_minutes)
+        arguments = (str(batch.folder), task.id, share)
+        code, out_of_time = _in_child(_child, arguments, 60 * manifest.task_minutes)
         row = batch.result(task.id)
         if row is not None:
             return row
+        if not out_of_time:
+            stop_if_told(code)
         said = (
             explain(MemoryError("the memory of this task does not suffice"))
             if code == EXIT_OUT_OF_MEMORY
@@ -99,9 +107,14 @@ def do_pack(work: Work, index: int, say: Callable[[str], None]) -> None:
         raise UsageError(f"array index {index} is not among the {len(work.packs)} entries of the work list")
     batch = Batch(Path(work.batch))
     manifest = batch.manifest()
-    for task_id in work.packs[index]:
-        row = do_task(batch, manifest, manifest.task(task_id))
-        say(f"{row.model} {row.recipe}: {row.status}: {row.reason}")
+    for name in work.packs[index]:
+        if work.kind == "prepare":
+            code, _ = _in_child(_prepare, (work.batch, name), 60 * manifest.task_minutes)
+            stop_if_told(code)
+            say(f"{name}: {'prepared' if code == 0 else 'not prepared: its tasks will say why'}")
+        else:
+            row = do_task(batch, manifest, manifest.task(name))
+            say(f"{row.model} {row.recipe}: {row.status}: {row.reason}")
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -110,6 +123,8 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--work", type=Path, required=True, help="the work list")
     parser.add_argument("--index", type=int, help="array index (default: $SLURM_ARRAY_TASK_ID)")
     arguments = parser.parse_args(argv)
+    for number in (signal.SIGTERM, signal.SIGUSR2):
+        signal.signal(number, lambda *_: sys.exit(EXIT_REQUEUE))
     index = arguments.index if arguments.index is not None else os.environ.get("SLURM_ARRAY_TASK_ID", "")
     try:
         if not str(index).isdigit():
@@ -128,10 +143,22 @@ def _say(line: str) -> None:
     print(line, flush=True)
 
 
-def _in_child(batch: Batch, task: Task, share: float, seconds: float) -> tuple[int, bool]:
-    """Run a task in a fresh process; return its exit code and whether it was ended for taking too long."""
+def stop_if_told(code: int) -> None:
+    """Leave, to be requeued, when the work was ended by a signal that Slurm sends to all processes.
+
+    Raises:
+        SystemExit: with the exit code that asks the batch script for a requeue.
+    """
+    if code in (-signal.SIGTERM, -signal.SIGUSR2, -signal.SIGINT):
+        raise SystemExit(EXIT_REQUEUE)
+
+
+def _in_child(
+    function: Callable[..., None], arguments: tuple[object, ...], seconds: float
+) -> tuple[int, bool]:
+    """Run a function in a fresh process; return its exit code and whether it took too long and was ended."""
     context = multiprocessing.get_context("spawn")
-    child = context.Process(target=_child, args=(str(batch.folder), task.id, share), daemon=True)
+    child = context.Process(target=function, args=arguments, daemon=True)
     child.start()
     child.join(seconds)
     out_of_time = child.exitcode is None
@@ -151,16 +178,33 @@ def _child(folder: str, task_id: str, share: float) -> None:
     from mlcost_hpc.compress.worker import run_task
 
     batch = Batch(Path(folder))
-    batch.task_folder(task_id).mkdir(parents=True, exist_ok=True)
-    log = os.open(batch.task_folder(task_id) / "log.txt", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
-    os.dup2(log, 1)
-    os.dup2(log, 2)
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    _settle_in(batch.task_folder(task_id))
     manifest = batch.manifest()
     try:
         run_task(batch, manifest, manifest.task(task_id), sample_share=share)
     except MemoryError:
         os._exit(EXIT_OUT_OF_MEMORY)
+
+
+def _prepare(folder: str, model_name: str) -> None:
+    """Make what the tasks of one model share."""
+    from mlcost_hpc.compress.shared import ensure_shared
+
+    batch = Batch(Path(folder))
+    manifest = batch.manifest()
+    model = manifest.model(model_name)
+    _settle_in(batch.folder / "shared" / f"log-{model.key}")
+    ensure_shared(batch, model, manifest.settings)
+
+
+def _settle_in(folder: Path) -> None:
+    """Send this process's chatter to a log, keep to the CPUs Slurm gave, and leave no core dumps."""
+    folder.mkdir(parents=True, exist_ok=True)
+    log = os.open(folder / "log.txt", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+    os.dup2(log, 1)
+    os.dup2(log, 2)
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    os.environ["OMP_NUM_THREADS"] = str(cpus_of_job(os.environ))
 
 
 if __name__ == "__main__":

@@ -14,6 +14,7 @@ import msgspec
 from mlcost_hpc.compress import node
 from mlcost_hpc.compress.auto import suitable
 from mlcost_hpc.compress.candidate import QUICK_SECONDS, THOROUGH_SECONDS, Candidate, gzip_size, weigh
+from mlcost_hpc.compress.check import first_samples, keep_outputs
 from mlcost_hpc.compress.cores import lock_folder, pinned
 from mlcost_hpc.compress.evaluate import EVALUATION_BATCH, run_all, score
 from mlcost_hpc.compress.failure import explain
@@ -130,6 +131,7 @@ def _climb_and_weigh(
     with pinned(settings.threads, lock_folder(), patience_s=_CORE_PATIENCE_S) as cores:
         final = weigh(way.best.path, shared, model, settings, seconds=THOROUGH_SECONDS)
     artefact = _keep(final.path, batch.task_folder(task.id))
+    keep_outputs(batch.task_folder(task.id), first_samples(final.outputs, len(shared.feeds)))
     return Result(
         task=task.id,
         model=task.model,

@@ -56,14 +56,12 @@ def apply(subject: Subject, rung: Rung, shop: Workshop) -> Subject:
         quantizer.process()
     target = shop.path(f"int{options.bits}")
     onnx.save(quantizer.model.model, str(target))
-    shop.notes.append(
-        f"int{options.bits} weights save space, not time: expect no speed-up at batch sizes above 1"
-    )
+    shop.notes.append(f"int{options.bits} weights save space, not time: no speed-up above batch 1")
     return Subject(onnx=target)
 
 
 def gemm_to_matmul(model: onnx.ModelProto) -> None:
-    """Write each plain Gemm with constant weights as MatMul and Add, the form that 4-bit weights exist for."""
+    """Write each plain Gemm with constant weights as MatMul and Add: only MatMul has 4-bit weights."""
     from onnx import helper, numpy_helper
 
     constants = {item.name: item for item in model.graph.initializer}

@@ -15,7 +15,7 @@ def latency(before: float, after: float, batch: int = 32) -> Latency:
     def spread(value: float) -> Spread:
         return Spread(p10=value, p50=value, p90=value, calls=9)
 
-    return Latency(batch=batch, before=spread(before), after=spread(after))
+    return Latency(batch=batch, before=spread(before), after=spread(after), speedup=before / after)
 
 
 def score(before: float | None = 0.99, after: float | None = 0.99, **fields: float) -> Score:

@@ -1,0 +1,64 @@
+"""What a prediction costs before and after, and when a batch has paid for itself (pure, exact)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from decimal import Decimal
+from typing import TYPE_CHECKING
+
+import msgspec
+
+if TYPE_CHECKING:
+    from mlcost_hpc.compress.records import Latency, Result
+
+MILLION = 1_000_000
+
+
+class Prices(msgspec.Struct, frozen=True, kw_only=True):
+    """Prices that a report uses.
+
+    Attributes:
+        currency: what they are in.
+        core_hour: where a model may be served (a partition) -> price of one core for one hour.
+    """
+
+    currency: str
+    core_hour: Mapping[str, Decimal]
+
+
+class Economics(msgspec.Struct, frozen=True, kw_only=True):
+    """Costs of one candidate at one place.
+
+    Attributes:
+        before: cost of a million predictions with the original.
+        after: the same with the candidate.
+    """
+
+    before: Decimal
+    after: Decimal
+
+
+def per_million(seconds_a_call: float, batch: int, cores: int, core_hour: Decimal) -> Decimal:
+    """Return the cost of a million predictions: time of one sample x cores x price of a core."""
+    seconds = Decimal(repr(seconds_a_call)) / batch * MILLION
+    return seconds * cores * core_hour / 3600
+
+
+def economics(result: Result, core_hour: Decimal) -> Economics | None:
+    """Return the costs at the largest batch size; None where nothing was measured."""
+    latency: Latency | None = max(result.latency, key=lambda item: item.batch, default=None)
+    if latency is None or result.place is None:
+        return None
+    cores = result.place.threads
+    return Economics(
+        before=per_million(latency.before.p50, latency.batch, cores, core_hour),
+        after=per_million(latency.after.p50, latency.batch, cores, core_hour),
+    )
+
+
+def pays_back_after(spent: Decimal, costs: Economics) -> int | None:
+    """Return after how many predictions the saving exceeds what was spent; None if there is no saving."""
+    saved = costs.before - costs.after
+    if saved <= 0:
+        return None
+    return int(-(-spent * MILLION // saved))

@@ -1,0 +1,154 @@
+"""What was sent to Slurm, what of it is still under way, and what must be sent again and how.
+
+Each array job leaves one small file; nothing is ever rewritten, so two submits at once cannot lose a record.
+"""
+
+from __future__ import annotations
+
+import math
+from decimal import Decimal
+from typing import TYPE_CHECKING, Literal
+
+import msgspec
+
+from mlcost_hpc.compress.batch import read_json
+from mlcost_hpc.train.atomic import write_file
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from mlcost_hpc.compress.batch import Batch
+    from mlcost_hpc.compress.manifest import Manifest, Task
+    from mlcost_hpc.compress.records import Result
+
+Kind = Literal["prepare", "task", "check"]
+
+_ENDED = frozenset(
+    {
+        "BOOT_FAIL",
+        "CANCELLED",
+        "COMPLETED",
+        "DEADLINE",
+        "FAILED",
+        "NODE_FAIL",
+        "OUT_OF_MEMORY",
+        "PREEMPTED",
+        "REVOKED",
+        "TIMEOUT",
+    }
+)
+GIB = 1024**3
+_SMALLEST_MEMORY = 2 * GIB
+_PER_MODEL_BYTE = 8
+_TRAINING_MEMORY = 2 * GIB
+LARGEST_MEMORY_FACTOR = 8
+"""A task is given at most so many times the memory of its first try."""
+
+
+class Submitted(msgspec.Struct, frozen=True, kw_only=True):
+    """One array job.
+
+    Attributes:
+        job: its id.
+        kind: what its tasks do.
+        packs: array index -> task ids (or model names, for ``prepare``).
+        memory: bytes each index got.
+        partition: where it went.
+        per_hour: price of one index for one hour, exact.
+        currency: what the price is in.
+        submitted: seconds since 1970.
+    """
+
+    job: str
+    kind: Kind
+    packs: tuple[tuple[str, ...], ...]
+    memory: int
+    partition: str
+    per_hour: Decimal
+    currency: str
+    submitted: float
+
+
+def write_submitted(batch: Batch, submitted: Submitted) -> None:
+    """Keep the record of an array job."""
+    folder = batch.folder / "jobs"
+    folder.mkdir(exist_ok=True)
+    write_file(folder / f"{submitted.job}.json", msgspec.json.encode(submitted))
+
+
+def read_submitted(batch: Batch) -> list[Submitted]:
+    """Return all array jobs of a batch, oldest first.
+
+    Raises:
+        CompressError: a record is damaged.
+    """
+    found = [read_json(path, Submitted) for path in (batch.folder / "jobs").glob("[!.]*.json")]
+    return sorted(found, key=lambda item: item.submitted)
+
+
+def states_by_task(submitted: Sequence[Submitted], states: Mapping[str, str]) -> dict[str, str]:
+    """Return task id -> state of its newest array task, for those Slurm knows.
+
+    Args:
+        submitted: array jobs, oldest first.
+        states: array task (``17_3``) -> Slurm's state word.
+    """
+    found = {}
+    for item in submitted:
+        if item.kind != "task":
+            continue
+        for index, pack in enumerate(item.packs):
+            state = states.get(f"{item.job}_{index}")
+            if state is not None:
+                found.update(dict.fromkeys(pack, state))
+    return found
+
+
+def under_way(states: Mapping[str, str]) -> set[str]:
+    """Return the tasks that are queued or running, of task id -> state."""
+    return {task for task, state in states.items() if state not in _ENDED}
+
+
+def base_memory(manifest: Manifest, task: Task) -> int:
+    """Return the memory of a task's first try, bytes, from the model's size and whether it is trained."""
+    from mlcost_hpc.compress.methods import METHODS
+
+    trains = any(METHODS[step.method].needs_module for step in task.recipe.steps)
+    wanted = _SMALLEST_MEMORY + _PER_MODEL_BYTE * manifest.model(task.model).size
+    wanted += _TRAINING_MEMORY if trains else 0
+    # Steps of powers of two: tasks of similar size go into one array.
+    return GIB << max(0, math.ceil(math.log2(wanted / GIB)))
+
+
+def memory_for(
+    task: Task,
+    first: int,
+    submitted: Sequence[Submitted],
+    states: Mapping[str, str],
+    result: Result | None,
+) -> int:
+    """Return the memory of a task's next try: twice that of the last one if it did not suffice.
+
+    Args:
+        task: the task.
+        first: memory of a first try, bytes.
+        submitted: array jobs, oldest first.
+        states: task id -> Slurm's state word of its newest try.
+        result: its row, if there is one.
+    """
+    before = [item.memory for item in submitted if any(task.id in pack for pack in item.packs)]
+    was_short = states.get(task.id) == "OUT_OF_MEMORY" or (result is not None and result.cause == "memory")
+    if not before or not was_short:
+        return first
+    return min(2 * before[-1], LARGEST_MEMORY_FACTOR * first)
+
+
+def task_cost(result: Result, submitted: Sequence[Submitted]) -> Decimal | None:
+    """Return what a task's run time cost, exact; None when it did not run under a known array job."""
+    if result.place is None or not result.place.job:
+        return None
+    job = result.place.job.partition("_")[0]
+    for item in submitted:
+        if item.job == job:
+            return item.per_hour * Decimal(str(result.seconds)) / 3600
+    return None

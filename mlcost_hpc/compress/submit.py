@@ -1,0 +1,163 @@
+"""Send a batch to Slurm: a first stage for what models share, then one array task a pack of recipes.
+
+Only what is missing is sent; what is queued or running stays; what ran out of memory gets more.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections import defaultdict
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from mlcost_hpc.compress.progress import missing, pack
+from mlcost_hpc.compress.submissions import (
+    Kind,
+    Submitted,
+    base_memory,
+    memory_for,
+    read_submitted,
+    states_by_task,
+    under_way,
+    write_submitted,
+)
+from mlcost_hpc.compress.task import Work
+from mlcost_hpc.errors import SlurmError
+from mlcost_hpc.launch.need import Need
+from mlcost_hpc.train.atomic import write_file
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+
+    from mlcost_hpc.compress.batch import Batch
+    from mlcost_hpc.compress.manifest import Manifest, Task
+    from mlcost_hpc.launch.launcher import Launcher
+    from mlcost_hpc.slurm.api import Slurm
+
+
+class Orders(msgspec.Struct, frozen=True, kw_only=True):
+    """How to submit.
+
+    Attributes:
+        need: what one array task needs; its memory is the least that is asked for.
+        per_index: tasks that one array task does, one after the other.
+        throttle: most array tasks at a time; None = no limit.
+        first_stage: whether what models share is made by an array of its own first.
+    """
+
+    need: Need
+    per_index: int = 1
+    throttle: int | None = None
+    first_stage: bool = True
+
+
+def submit(batch: Batch, manifest: Manifest, launcher: Launcher, orders: Orders) -> list[Submitted]:
+    """Submit what is missing; returns the array jobs, empty when nothing is.
+
+    Raises:
+        NoOfferError: nothing on the cluster fits the need.
+        SlurmError: sbatch fails; what was submitted before it is kept.
+    """
+    earlier = read_submitted(batch)
+    states = states_by_task(earlier, ask_states(launcher.slurm, earlier))
+    results = {result.task: result for result in batch.results(manifest.tasks)}
+    todo = [task for task in missing(manifest.tasks, results) if task.id not in under_way(states)]
+    by_memory: dict[int, list[Task]] = defaultdict(list)
+    for task in todo:
+        first = max(orders.need.memory or 0, base_memory(manifest, task))
+        by_memory[memory_for(task, first, earlier, states, results.get(task.id))].append(task)
+    done = []
+    dependency = ""
+    models = _models_to_prepare(batch, manifest, todo) if orders.first_stage else []
+    if models:
+        memory = max(by_memory)
+        done += [
+            _send(batch, launcher, orders, "prepare", packs, memory, "")
+            for packs in _split([(name,) for name in models], launcher.max_array_tasks)
+        ]
+        # Whatever comes of the first stage: a task that finds nothing makes it itself.
+        dependency = "afterany:" + ":".join(item.job for item in done)
+    for memory, tasks in sorted(by_memory.items()):
+        done += [
+            _send(batch, launcher, orders, "task", packs, memory, dependency)
+            for packs in pack(tasks, orders.per_index, launcher.max_array_tasks)
+        ]
+    return done
+
+
+def ask_states(slurm: Slurm, submitted: Sequence[Submitted]) -> dict[str, str]:
+    """Return array task (``17_3``) -> state word, from accounting and, newer, from the controller."""
+    if not submitted:
+        return {}
+    jobs = [item.job for item in submitted]
+    states: dict[str, str] = {}
+    try:
+        answer = slurm.runs_of(jobs, int(min(item.submitted for item in submitted)) - 60)
+        states |= {run.job_id: run.state for run in answer.runs}
+    except SlurmError:
+        pass  # a cluster without accounting: the controller alone knows, for a few minutes
+    states |= {job.job_id: job.state for job in slurm.jobs(jobs)}
+    return states
+
+
+def _models_to_prepare(batch: Batch, manifest: Manifest, todo: Sequence[Task]) -> list[str]:
+    """Return the models that several tasks wait for and whose shared work is not done."""
+    counts: Mapping[str, int] = {
+        name: sum(task.model == name for task in todo) for name in {t.model for t in todo}
+    }
+    return [
+        model.name
+        for model in manifest.models
+        if counts.get(model.name, 0) > 1 and not (batch.shared(model.key) / "shared.json").exists()
+    ]
+
+
+def _split(packs: list[tuple[str, ...]], largest: int) -> list[tuple[tuple[str, ...], ...]]:
+    return [tuple(packs[start : start + largest]) for start in range(0, len(packs), largest)]
+
+
+def _send(
+    batch: Batch,
+    launcher: Launcher,
+    orders: Orders,
+    kind: Kind,
+    packs: tuple[tuple[str, ...], ...],
+    memory: int,
+    dependency: str,
+) -> Submitted:
+    """Submit one array and keep its record."""
+    work = _write_work(batch, Work(batch=str(batch.folder), kind=kind, packs=packs))
+    choice = launcher.choose(msgspec.structs.replace(orders.need, memory=memory))
+    name = f"compress-{kind}"
+    sent = launcher.submit_array(
+        [sys.executable, "-m", "mlcost_hpc.compress.task", "--work", str(work)],
+        len(packs),
+        choice,
+        name=name,
+        run_dir=batch.folder / "runs" / work.stem,
+        throttle=orders.throttle,
+        dependency=dependency,
+    )
+    submitted = Submitted(
+        job=sent.job_id,
+        kind=kind,
+        packs=packs,
+        memory=memory,
+        partition=choice.best.offer.partition,
+        per_hour=choice.best.per_hour,
+        currency=sent.currency,
+        submitted=time.time(),
+    )
+    write_submitted(batch, submitted)
+    return submitted
+
+
+def _write_work(batch: Batch, work: Work) -> Path:
+    folder = batch.folder / "work"
+    folder.mkdir(exist_ok=True)
+    path = folder / f"{time.strftime('%Y%m%d-%H%M%S')}-{time.time_ns() % 10**9:09}.json"
+    write_file(path, msgspec.json.encode(work))
+    return path
