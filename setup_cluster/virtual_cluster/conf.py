@@ -281,8 +281,8 @@ def mariadb_conf(facts: Facts) -> str:
             f"pid-file={layout.run}/mariadb.own",
             f"log-error={layout.log}/mariadb.log",
             f"tmpdir={layout.database}",
-            # slurmdbd would make its database itself, but some releases of the client library answer every query
-            # with an error once a connection has failed because the database is not there.
+            # slurmdbd would make its database itself, but some releases of the client library answer every
+            # query with an error once a connection has failed because the database is not there.
             f"init-file={layout.etc}/mariadb.sql",
             "skip-networking",
             "skip-log-bin",

@@ -60,7 +60,7 @@ class Supervisor:
         file = self._layout.run / f"{name}.pid"
         identity = processes.read_pid_file(file)
         if identity is None:
-            identity = processes.find_writer(process_name(name), self._output(name))
+            identity = processes.find_writer(process_name(name), self._writes(name))
             if identity:
                 processes.write_pid_file(file, identity.pid)
         return identity
@@ -100,9 +100,12 @@ class Supervisor:
     def _output(self, name: str) -> Path:
         return self._layout.log / f"{name}.out"
 
+    def _writes(self, name: str) -> tuple[Path, Path]:
+        return self._layout.log / f"{name}.log", self._output(name)
+
     def _tail(self, name: str) -> str:
         lines: list[str] = []
-        for path in (self._layout.log / f"{name}.log", self._output(name)):
+        for path in self._writes(name):
             with suppress(OSError):
                 found = path.read_text(errors="replace").splitlines()[-_TAIL_LINES:]
                 lines += [f"  {path.name}: {line[:_TAIL_WIDTH]}" for line in found]

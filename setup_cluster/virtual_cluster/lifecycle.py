@@ -76,13 +76,15 @@ class Cluster:
                 )
             old = record.read(self.layout)
             new = self._with_ports(self._planned(old, wanted, slurm, hub), old)
-            if old and needs_restart(old.settings, new.settings):
+            changed = old is not None and old.settings != new.settings
+            if changed:
+                # Most of what would be left running would have to start again anyway.
                 self._end_slurm()
             record.write(self.layout, new)
             files.write(self._facts(new))
             self._start_all(new)
-            if old and old.settings != new.settings:
-                self._apply_live(new)
+            if changed:
+                self._set_qos(new)
 
     def set(self, wanted: Mapping[str, object]) -> None:
         """Change settings of a running cluster; restarts daemons only where Slurm needs it."""
@@ -99,7 +101,10 @@ class Cluster:
             if needs_restart(old.settings, new.settings):
                 self._end_slurm()
                 self._start_all(new)
-            self._apply_live(new)
+            else:
+                self._reconfigure()
+            self._set_qos(new)
+            self._say(f"cluster '{self.layout.name}' has the new settings")
 
     def down(self) -> None:
         """End every process of the cluster."""
@@ -190,9 +195,7 @@ class Cluster:
             )
             return Invocation(tuple(argv), {**environment, **self.environment(), "PATH": path})
         if not system.sees(folder):
-            raise ClusterError(
-                f"{folder} is not visible inside the cluster; the checkout, /tmp and {self._home / 'home'} are"
-            )
+            raise ClusterError(f"{folder} is not visible inside the cluster; the checkout and /tmp are")
         inside = {**inside_environment(environment), **self.environment(), "PATH": f"{programs}:{PATH}"}
         return Invocation(tuple(system.command(["env", f"--chdir={folder}", *argv])), inside)
 
@@ -360,13 +363,14 @@ class Cluster:
         states = self._client().nodes()
         return len(states) == len(self._site.node_names()) and all(n.state in _READY_STATES for n in states)
 
-    def _apply_live(self, new: Record) -> None:
+    def _reconfigure(self) -> None:
         client = self._client()
-        if new.settings.accounting is Switch.ON:
-            client.set_qos(self._site, new.settings)
         client.reconfigure()
         processes.wait_until(client.controller_answers, _SERVE_SECONDS)
-        self._say(f"cluster '{self.layout.name}' has the new settings")
+
+    def _set_qos(self, new: Record) -> None:
+        if new.settings.accounting is Switch.ON:
+            self._client().set_qos(self._site, new.settings)
 
     def _cancel_jobs(self) -> None:
         # Cancelled jobs are closed in accounting, and the next `up` begins with an empty queue.

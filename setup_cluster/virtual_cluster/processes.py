@@ -122,12 +122,13 @@ def job_processes(layout: Layout) -> set[Identity]:
     return members - daemons - remembered
 
 
-def find_writer(name: str, output: Path) -> Identity | None:
-    """The oldest process of that name that has this file open."""
+def find_writer(name: str, outputs: Sequence[Path]) -> Identity | None:
+    """The oldest process of that name that has one of these files open."""
+    endings = tuple(map(str, outputs))
     found = [
         process.identity
         for pid, process in all_processes().items()
-        if process.name == name and _holds_file(pid, lambda path: path.endswith(str(output)))
+        if process.name == name and _holds_file(pid, lambda path: path.endswith(endings))
     ]
     return min(found, key=lambda identity: identity.start, default=None)
 
