@@ -28,9 +28,14 @@ class Journal:
     def __init__(self, folder: Path, attempt: Attempt, *, is_first: bool) -> None:
         self._folder = folder
         self._is_first = is_first
-        self._written_at = time.monotonic()
+        self._began_at = self._written_at = time.monotonic()
         self._is_broken = False
         self.attempt = attempt
+
+    @property
+    def elapsed_s(self) -> float:
+        """Seconds since the attempt began."""
+        return time.monotonic() - self._began_at
 
     def say(self, line: str) -> None:
         """Print one line for people on stderr."""

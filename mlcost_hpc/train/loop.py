@@ -7,8 +7,8 @@
         for step in run.steps(10_000):
             ...  # one training step
 
-Told to stop by Slurm (or Ctrl-C), it finishes the step, saves, and leaves so that the batch script requeues
-the job; started again, it goes on at the step it saved as if nothing had happened.
+Told to stop by Slurm (or Ctrl-C), it finishes the step, saves, and leaves so that the batch script
+requeues the job; started again, it goes on at that step as if nothing had happened.
 """
 
 from __future__ import annotations
@@ -139,6 +139,11 @@ class Run:
         """Small plain values (numbers, text, lists) that belong into the checkpoint."""
         return self._bundle.values
 
+    @property
+    def elapsed_s(self) -> float:
+        """Seconds this run has held its place, over all attempts (known to the first process only)."""
+        return attempts.observed_seconds(self._earlier) + self._journal.elapsed_s
+
     def state(self, **objects: object) -> None:
         """Name the objects whose state belongs into the checkpoint.
 
@@ -154,9 +159,7 @@ class Run:
             self._bundle.required.add(name, item)
 
     def optional_state(self, **objects: object) -> None:
-        """Name objects that are worth saving only when there is time: a cache, an average of the weights.
-
-        When the last save before a kill had no time for them, they start afresh, with a warning.
+        """Name objects to save only when there is time (a cache); else they start afresh, with a warning.
 
         Raises:
             UsageError: as for :meth:`state`.
@@ -217,9 +220,11 @@ class Run:
             self._step += 1
             self._between_steps()
         self._saver.save_now(self._snapshot())
+        if self._wish is _Wish.BUDGET and self._step < total:
+            self._ending.leave("budget", EXIT_BUDGET, self._progress())
 
     def stop(self, note: str) -> None:
-        """End the run after this step as finished, e.g. because it no longer improves."""
+        """End the run after this step as finished: it no longer improves, ..."""
         self._wish, self._note = max(self._wish, _Wish.DONE), note
 
     def stop_for_budget(self, note: str) -> None:
@@ -262,9 +267,6 @@ class Run:
             return
         if self._wish is _Wish.SIGNAL:
             self._save_and_leave()
-        elif self._wish is _Wish.BUDGET:
-            self._saver.save_now(self._snapshot())
-            self._ending.leave("budget", EXIT_BUDGET, self._progress())
         elif must_save:
             self._saver.save(self._snapshot())
 
