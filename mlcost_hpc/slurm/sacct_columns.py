@@ -7,7 +7,7 @@ others: other field lists and separators, dates instead of seconds.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
@@ -95,9 +95,9 @@ def parse_columns(
     if not cluster and not layout.has("cluster"):
         raise UsageError("the rows do not name their cluster: give its name")
     lines = split_lines(text, layout, last=last)
-    if not lines.rows:
+    if not lines.raw:
         return ColumnAnswer(columns=_nothing(), rejects=lines.rejects, rest=lines.rest)
-    fields = _Fields(layout, lines.rows, Moments(zone))
+    fields = _Fields(lines.columns, len(lines.raw), Moments(zone))
     columns = fields.columns(cluster, lines.raw)
     steps = (
         {row for row, job_id in enumerate(columns.job_id) if "." in job_id}
@@ -125,9 +125,9 @@ def columns_of(runs: Sequence[Run]) -> RunColumns:
 class _Fields:
     """Columns of text, turned into columns of values; rows that cannot be read are noted in ``bad``."""
 
-    def __init__(self, layout: Layout, rows: Sequence[Sequence[str]], moments: Moments) -> None:
-        self._texts = dict(zip(layout.names, zip(*rows, strict=True), strict=True))
-        self._rows = len(rows)
+    def __init__(self, texts: Mapping[str, Sequence[Any]], rows: int, moments: Moments) -> None:
+        self._texts = texts
+        self._rows = rows
         self._moments = moments
         self.bad: dict[int, str] = {}
 

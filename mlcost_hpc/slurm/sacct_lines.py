@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import msgspec
 
 from mlcost_hpc.errors import UsageError
 from mlcost_hpc.slurm.api import Reject
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
+from mlcost_hpc.slurm.sacct_frame import frame_columns
 
 _FREE_TEXTS = frozenset({"jobname", "comment", "admincomment", "systemcomment", "submitline", "workdir"})
 _NEEDED = (("jobid", "jobidraw"), ("state",), ("submit",), ("start",), ("end",), ("elapsedraw", "elapsed"))
@@ -71,9 +70,14 @@ class Layout(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Lines(msgspec.Struct, frozen=True, kw_only=True):
-    """Rows of a text as lists of fields, each row's own text, what is no row, and what is left at the end."""
+    """Rows of a text, what is no row, and what is left at the end.
 
-    rows: list[list[str]]
+    Attributes:
+        columns: field name -> one value for each row.
+        raw: each row's own text.
+    """
+
+    columns: Mapping[str, Sequence[Any]]
     raw: list[str]
     rejects: tuple[Reject, ...] = ()
     rest: str = ""
@@ -90,14 +94,18 @@ def split_lines(text: str, layout: Layout, *, last: bool) -> Lines:
     rest = "" if last else lines.pop()
     if lines and not lines[-1]:
         lines.pop()
-    separator, width = layout.separator, layout.width
-    rows = [line.split(separator) for line in lines]
-    if set(map(len, rows)) <= {width}:
-        if layout.trailing:
-            for row in rows:
-                row.pop()
-        return Lines(rows=rows, raw=lines, rest=rest)
+    columns = frame_columns(lines, layout)
+    if columns is not None:
+        return Lines(columns=columns, raw=lines, rest=rest)
+    rows = [line.split(layout.separator) for line in lines]
+    if set(map(len, rows)) <= {layout.width}:
+        return Lines(columns=_turn(rows, layout), raw=lines, rest=rest)
     return _Joiner(layout).join(lines, rest, last=last)
+
+
+def _turn(rows: Sequence[Sequence[str]], layout: Layout) -> dict[str, Sequence[str]]:
+    """Return rows as columns; without rows there are none."""
+    return dict(zip(layout.names, zip(*rows, strict=True), strict=False)) if rows else {}
 
 
 class _Joiner:
@@ -120,7 +128,9 @@ class _Joiner:
             self._refuse(pending, f"ends after {pending.count(self._layout.separator) + 1} fields")
         elif pending:
             rest = f"{pending}\n{rest}"
-        return Lines(rows=self._rows, raw=self._raw, rejects=tuple(self._rejects), rest=rest)
+        return Lines(
+            columns=_turn(self._rows, self._layout), raw=self._raw, rejects=tuple(self._rejects), rest=rest
+        )
 
     def _take(self, line: str, pieces: int) -> str:
         """Take a line as a row, a reject or the end of the row before; return it when it goes on."""
