@@ -172,7 +172,7 @@ def finished_batch(shell: Shell, plan: str) -> bool | None:
 def show_chargeback(shell: Shell) -> None:
     """Read sacct into the ledger, show the chargeback, and work it out again by hand."""
     ledger = ("--ledger", str(LEDGER))
-    shell.show("mlcost", "ingest", *ledger, "--since", "1d")
+    shell.show("mlcost", "ingest", *ledger, "--since", "-1d")
     shell.show("mlcost", "report", *ledger, "--by", "account,user")
     text = shell.ask("mlcost", "report", *ledger, "--by", "account,user", "--format", "csv")
     (OUT / "chargeback.csv").write_text(text, encoding="utf-8")
