@@ -25,7 +25,7 @@ from virtual_cluster.record import Record
 from virtual_cluster.settings import Preempt, Settings, Switch, needs_restart
 from virtual_cluster.slurm_client import NodeState, SlurmClient
 from virtual_cluster.slurm_version import SlurmVersion, parse_version
-from virtual_cluster.system import PATH, HostSystem, RootSystem, System
+from virtual_cluster.system import PATH, HostSystem, RootSystem
 
 if TYPE_CHECKING:
     from virtual_cluster.site import Site
@@ -144,7 +144,7 @@ class Cluster:
             raise ClusterError(f"no cluster '{self.layout.name}'; `up {self.layout.name}` makes it")
         return found
 
-    def system(self) -> System:
+    def system(self) -> HostSystem | RootSystem:
         """Where its programs run.
 
         Raises:
@@ -197,7 +197,7 @@ class Cluster:
         if not system.sees(folder):
             raise ClusterError(f"{folder} is not visible inside the cluster; the checkout and /tmp are")
         inside = {**inside_environment(environment), **self.environment(), "PATH": f"{programs}:{PATH}"}
-        return Invocation(tuple(system.command(["env", f"--chdir={folder}", *argv])), inside)
+        return Invocation(tuple(system.command_in(folder, argv)), inside)
 
     def nodes(self) -> list[NodeState]:
         """The nodes' states; empty when slurmctld does not answer."""

@@ -18,10 +18,7 @@ class System(Protocol):
     """Turns a command of the system into one that this machine can run."""
 
     def command(self, argv: Sequence[str]) -> list[str]:
-        """The same command, run inside, from the system's root folder or the caller's."""
-
-    def sees(self, folder: Path) -> bool:
-        """Whether the folder exists inside."""
+        """The same command, run inside; not from a folder of the caller's, which may not exist there."""
 
 
 class HostSystem:
@@ -30,10 +27,6 @@ class HostSystem:
     def command(self, argv: Sequence[str]) -> list[str]:
         """The command as it is."""
         return list(argv)
-
-    def sees(self, folder: Path) -> bool:
-        """Whether it exists."""
-        return folder.is_dir()
 
 
 @dataclass(frozen=True)
@@ -48,7 +41,13 @@ class RootSystem:
 
     def command(self, argv: Sequence[str]) -> list[str]:
         """The command, in the holder's namespace and root; the process id stays the same."""
-        return ["nsenter", f"--target={self.holder.pid}", "--mount", "--root", "--", *argv]
+        return self.command_in(Path("/"), argv)
+
+    def command_in(self, folder: Path, argv: Sequence[str]) -> list[str]:
+        """The command, started from a folder inside."""
+        # Without a change of folder it would be in one outside its root, which has no name there.
+        enter = ("nsenter", f"--target={self.holder.pid}", "--mount", "--root", "--")
+        return [*enter, "env", f"--chdir={folder}", *argv]
 
     def sees(self, folder: Path) -> bool:
         """Whether it exists inside."""
