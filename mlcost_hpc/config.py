@@ -83,7 +83,7 @@ class BudgetSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     billing_per_unit: Annotated[
         int,
         _Doc(
-            description="Slurm billing units per currency unit and hour, in billing weights and pushed limits.",
+            description="Slurm billing units per currency unit and hour, in weights and pushed limits.",
             ge=1,
         ),
     ] = 1000

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Literal
 
 import msgspec
 
-from mlcost_accounting.budgets.records import format_amount
+from mlcost_accounting.budgets.records import format_amount, lasting
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -162,10 +162,5 @@ def describe(status: BudgetStatus, currency: str) -> str:
         f"Left: {show(status.left)}; free: {show(status.free)}",
         f"Forecast for {status.period.last}: {show(forecast.expected)} ({interval})",
     ]
-    gone = status.exhaustion
-    if status.left > 0 and gone.earliest is not None:
-        lines.append(
-            f"Used up around {gone.expected or 'later than can be foreseen'} "
-            f"(earliest {gone.earliest}, latest {gone.latest or 'not foreseeable'})"
-        )
-    return "\n".join(lines)
+    sentence = lasting(status)
+    return "\n".join([*lines, sentence] if sentence else lines)

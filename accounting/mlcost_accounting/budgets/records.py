@@ -156,3 +156,16 @@ def format_amount(amount: int, unit: Unit, currency: str) -> str:
     if unit == "money":
         return f"{format_money(amount)} {currency}".rstrip()
     return f"{Decimal(amount) / 3600:,.1f} GPU-h"
+
+
+def lasting(status: BudgetStatus) -> str:
+    """Return a sentence that says whether the budget lasts, spending as before; empty when it is used up."""
+    gone, end = status.exhaustion, status.period.last
+    if status.left <= 0:
+        return ""
+    if gone.earliest is None or gone.earliest > end:
+        return f"Spending as before, it lasts until {end}."
+    if gone.expected is None or gone.expected > end:
+        return f"Spending as before, it should last until {end}, but may be used up by {gone.earliest}."
+    latest = f"and {gone.latest}" if gone.latest is not None and gone.latest <= end else "and later"
+    return f"Spending as before, it is used up around {gone.expected} (between {gone.earliest} {latest})."

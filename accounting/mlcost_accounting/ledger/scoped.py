@@ -85,30 +85,6 @@ def matching(wanted: Mapping[str, str | Sequence[str]]) -> Condition:
     return condition
 
 
-def spending(
-    ledger: Ledger,
-    scope: Scope,
-    period: Period,
-    by: Sequence[str] = (),
-    wanted: Mapping[str, str | Sequence[str]] | None = None,
-) -> list[dict[str, Any]]:
-    """Return sums of a period, grouped by dimensions; without any, one row (of zeros when nothing ran).
-
-    ``runs`` counts each run once: those that ran on the first day, and those that began later.
-    """
-    where = visible(scope) & matching(wanted or {})
-    groups = _named(by)
-    columns = "".join(f"{name}, " for name in groups)
-    sums = ", ".join(f"COALESCE(SUM({name}), 0) AS {name}" for name in _SUMS)
-    grouping = f"GROUP BY {', '.join(groups)} ORDER BY cost DESC" if groups else ""
-    first, last = period.first.toordinal(), period.last.toordinal()
-    return ledger.rows(
-        f"SELECT {columns}COALESCE(SUM(CASE WHEN day = ? THEN runs ELSE first END), 0) AS runs, {sums} "  # noqa: S608
-        f"FROM daily JOIN dims ON dims.id = dim_id WHERE day BETWEEN ? AND ? AND {where.sql} {grouping}",
-        (first, first, last, *where.values),
-    )
-
-
 def spending_by_day(
     ledger: Ledger,
     scope: Scope,
@@ -203,3 +179,53 @@ def _named(by: Sequence[str]) -> list[str]:
     if unknown:
         raise ValueError(f"{', '.join(unknown)}: no such dimension")
     return list(by)
+
+
+def cells(
+    ledger: Ledger,
+    scope: Scope,
+    buckets: Sequence[Period],
+    wanted: Mapping[str, str | Sequence[str]] | None = None,
+) -> list[tuple[int, Dims, tuple[int, ...]]]:
+    """Return (bucket, dimensions, sums) of a period that is cut into buckets.
+
+    The sums are those of :class:`~mlcost_accounting.reporting.cells.Sums`; a run counts where it began, and
+    on the period's first day when it ran on already.
+
+    Args:
+        ledger: the ledger.
+        scope: what the viewer may see.
+        buckets: parts of the period, following one another without a gap.
+        wanted: dimension -> the values that count.
+    """
+    where = visible(scope) & matching(wanted or {})
+    found = f"SELECT id, {', '.join(Dims._fields)} FROM dims WHERE {where.sql}"  # noqa: S608
+    dims = {row[0]: Dims(*row[1:]) for row in ledger.db.execute(found, where.values)}
+    bucket = "CASE " + " ".join(f"WHEN day <= ? THEN {index}" for index in range(len(buckets))) + " END"
+    columns = ", ".join(f"SUM({name})" for name in _SUMS)
+    sums = (
+        f"SELECT {bucket} AS bucket, dim_id, SUM(CASE WHEN day = ? THEN runs ELSE first END), {columns} "  # noqa: S608
+        "FROM daily WHERE day BETWEEN ? AND ? GROUP BY bucket, dim_id"
+    )
+    first, last = buckets[0].first.toordinal(), buckets[-1].last.toordinal()
+    ends = (part.last.toordinal() for part in buckets)
+    rows = ledger.db.execute(sums, (*ends, first, first, last))
+    return [(row[0], dims[row[1]], row[2:]) for row in rows if row[1] in dims]
+
+
+def corrections(
+    ledger: Ledger,
+    scope: Scope,
+    period: Period,
+    wanted: Mapping[str, str | Sequence[str]] | None = None,
+) -> int:
+    """Return the micros booked in a period that correct days of periods closed before."""
+    where = visible(scope) & matching(wanted or {})
+    # The index of corrections is small; left to itself the planner may walk all charges of the period.
+    sums = (
+        "SELECT COALESCE(SUM(charges.cost), 0) FROM charges INDEXED BY charges_corrections "  # noqa: S608
+        "JOIN dims ON dims.id = charges.dim_id "
+        f"WHERE corrects != 0 AND day BETWEEN ? AND ? AND {where.sql}"
+    )
+    values = (period.first.toordinal(), period.last.toordinal(), *where.values)
+    return int(ledger.db.execute(sums, values).fetchone()[0])

@@ -33,14 +33,16 @@ UNIT = 1_000_000
 
 def budget(**changes: object) -> Budget:
     fields: dict[str, object] = {
-        "name": "nlp-month", "scope": "account", "target": "nlp", "amount": 1000 * UNIT, "since": date(2026, 1, 1),
+        "name": "nlp-month", "scope": "account", "target": "nlp", "amount": 1000 * UNIT,
+        "since": date(2026, 1, 1),
     }  # fmt: skip
     return Budget(**(fields | changes))  # type: ignore[arg-type]
 
 
 def published(**changes: object) -> PublishedBudgets:
     fields: dict[str, object] = {
-        "name": "nlp-month", "scope": "account", "target": "nlp", "unit": "money", "gpu_model": "", "hard": True,
+        "name": "nlp-month", "scope": "account", "target": "nlp", "unit": "money", "gpu_model": "",
+        "hard": True,
         "accounts": ("nlp", "nlp-lab"), "period": "2026-11", "amount": 1000 * UNIT, "used": 700 * UNIT,
         "committed": 200 * UNIT,
     }  # fmt: skip

@@ -1,0 +1,1 @@
+"""What a group lead reads: figures of a period, charts, HTML files, invoices."""

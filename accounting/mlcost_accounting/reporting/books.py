@@ -1,0 +1,78 @@
+"""The ledger as one viewer may see it: no query without the viewer's scope."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from mlcost_accounting.ledger import scoped
+from mlcost_accounting.reporting.cells import Cell, Cells, Sums, bucket_name, buckets_of
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from mlcost_accounting.ledger.scoped import Scope
+    from mlcost_accounting.ledger.store import Ledger
+    from mlcost_accounting.periods import Period
+
+    Wanted = Mapping[str, str | Sequence[str]]
+
+
+class ScopedBooks:
+    """A ledger and a viewer's scope.
+
+    Args:
+        ledger: a ledger open for reading.
+        scope: what the viewer may see.
+    """
+
+    def __init__(self, ledger: Ledger, scope: Scope) -> None:
+        self._ledger = ledger
+        self.scope = scope
+        self.currency = ledger.meta("currency") or ""
+
+    def cells(self, period: Period, wanted: Wanted | None = None) -> Cells:
+        """Return the sums of a period, cut into the buckets in which it is drawn."""
+        buckets = buckets_of(period)
+        return self._cells(buckets, [bucket_name(bucket) for bucket in buckets], wanted)
+
+    def totals(self, period: Period, wanted: Wanted | None = None) -> Cells:
+        """Return the sums of a period in one bucket."""
+        return self._cells([period], [period.label], wanted)
+
+    def _cells(self, buckets: Sequence[Period], names: Sequence[str], wanted: Wanted | None) -> Cells:
+        rows = scoped.cells(self._ledger, self.scope, buckets, wanted)
+        return Cells([Cell(bucket, dims, Sums(*sums)) for bucket, dims, sums in rows], names)
+
+    def dearest_runs(
+        self, period: Period, wanted: Wanted | None = None, most: int = 15
+    ) -> list[dict[str, Any]]:
+        """Return the runs that cost most in a period."""
+        return scoped.dearest_runs(self._ledger, self.scope, period, wanted, most)
+
+    def runs_of_job(self, job_id: str) -> list[dict[str, Any]]:
+        """Return every run of a job."""
+        return scoped.runs_of_job(self._ledger, self.scope, job_id)
+
+    def charges_of_run(self, run_id: int) -> list[dict[str, Any]]:
+        """Return the days of a run."""
+        return scoped.charges_of_run(self._ledger, self.scope, run_id)
+
+    def names_seen(self, dimension: str) -> list[str]:
+        """Return the values of a dimension."""
+        return scoped.names_seen(self._ledger, self.scope, dimension)
+
+    def days_known(self) -> tuple[int, int] | None:
+        """Return the first and the last day with usage of anybody."""
+        return scoped.days_known(self._ledger)
+
+    def closed_through(self) -> int:
+        """Return the number of the last day that never changes again; 0 = none."""
+        return int(self._ledger.meta("closed_through") or 0)
+
+    def corrections(self, period: Period, wanted: Wanted | None = None) -> int:
+        """Return the micros in a period that correct days closed before."""
+        return scoped.corrections(self._ledger, self.scope, period, wanted)
+
+    def accounts_known(self) -> list[str]:
+        """Return the accounts all of whose runs the viewer may see."""
+        return [name for name in self.names_seen("account") if self.scope.covers_account(name)]

@@ -1,0 +1,88 @@
+"""The Jinja2 environment of the web pages and the HTML files: everything escaped, nothing undefined."""
+
+from __future__ import annotations
+
+from datetime import UTC, date, datetime
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from mlcost_accounting.budgets.records import format_amount, lasting
+from mlcost_accounting.reporting.cells import UNFINISHED
+from mlcost_accounting.reporting.charts import money_bars
+from mlcost_accounting.reports import hours
+from mlcost_hpc.money import exact_money, format_money
+from mlcost_hpc.units import format_duration
+
+if TYPE_CHECKING:
+    from zoneinfo import ZoneInfo
+
+FOLDER = Path(__file__).parents[1] / "templates"
+STATIC = Path(__file__).parents[1] / "static"
+HEADINGS = {
+    "account": "Group", "user": "User", "project": "Project", "partition": "Partition", "qos": "QOS",
+    "gpu_model": "GPU model", "state": "State", "tag": "Tag", "pool": "Pool", "wckey": "WCKey",
+    "cluster": "Cluster",
+}  # fmt: skip
+
+
+@cache
+def environment() -> Environment:
+    """Return the environment; made once."""
+    made = Environment(
+        loader=FileSystemLoader(FOLDER),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    made.filters |= {
+        "money": format_money,
+        "exact": exact_money,
+        "hours": show_hours,
+        "percent": show_percent,
+        "change": show_change,
+        "when": show_time,
+        "day": show_day,
+        "duration": format_duration,
+        "amount": format_amount,
+        "lasting": lasting,
+    }
+    made.globals |= {"HEADINGS": HEADINGS, "UNFINISHED": UNFINISHED, "money_bars": money_bars}
+    return made
+
+
+def style_sheet() -> str:
+    """Return the style sheet, for files that must stand alone."""
+    return (STATIC / "style.css").read_text(encoding="utf-8")
+
+
+def show_hours(seconds: int) -> str:
+    """Return seconds as hours: ``1,234.5``."""
+    return f"{hours(seconds):,.1f}"
+
+
+def show_percent(value: float) -> str:
+    """Return per cent: ``12 %``; below ten with a decimal."""
+    return f"{value:.1f} %" if 0 < abs(value) < 9.95 else f"{value:,.0f} %"
+
+
+def show_change(value: float | None) -> str:
+    """Return a change with its sign: ``+12 %``; ``new`` when there was nothing before."""
+    if value is None:
+        return "new"
+    return f"{'+' if value >= 0 else '−'}{show_percent(abs(value))}"  # noqa: RUF001  # a minus sign, for people
+
+
+def show_time(moment: int | None, zone: ZoneInfo) -> str:
+    """Return a moment (UTC seconds) in the site's time: ``2026-11-25 14:05``; a dash when not known."""
+    if moment is None:
+        return "–"  # noqa: RUF001  # a dash, for people
+    return f"{datetime.fromtimestamp(moment, UTC).astimezone(zone):%Y-%m-%d %H:%M}"
+
+
+def show_day(number: int) -> str:
+    """Return a day number as a date."""
+    return date.fromordinal(number).isoformat()

@@ -1,0 +1,1 @@
+"""Web pages over the ledger: read-only, server-rendered, without scripts."""

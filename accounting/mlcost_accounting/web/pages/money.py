@@ -1,0 +1,67 @@
+"""Budgets and invoices."""
+
+from __future__ import annotations
+
+from datetime import date
+from typing import TYPE_CHECKING
+
+from mlcost_accounting.ledger.budget_book import BudgetBook
+from mlcost_accounting.periods import parse_period, period_of
+from mlcost_accounting.reporting.invoice import invoice_of
+from mlcost_accounting.web.pages.spending import visible_budgets
+from mlcost_accounting.web.visit import HiddenError
+
+if TYPE_CHECKING:
+    from starlette.responses import Response
+
+    from mlcost_accounting.web.visit import Visit
+
+MONTHS = 12
+"""Months whose invoices are listed."""
+
+
+def budgets(visit: Visit) -> Response:
+    """Where the budgets stand that concern the viewer."""
+    return visit.page(
+        "budgets.html",
+        "Budgets",
+        budgets=visible_budgets(visit),
+        currency=visit.books.currency,
+        taken=BudgetBook(visit.ledger).commitments_taken(),
+    )
+
+
+def invoices(visit: Visit) -> Response:
+    """The invoices of the last months, the newest first."""
+    scope, closed = visit.books.scope, visit.books.closed_through()
+    known = visit.books.days_known()
+    rows = []
+    month = period_of(visit.today, "month")
+    for _ in range(MONTHS):
+        if known is None or month.last < date.fromordinal(known[0]):
+            break
+        rows += [
+            {
+                "account": account,
+                "period": month.label,
+                "closed": closed >= month.last.toordinal(),
+                "cost": sums.cost,
+            }
+            for account, sums in visit.books.totals(month).by("account").items()
+            if scope.covers_account(account)
+        ]
+        month = month.previous()
+    return visit.page("invoices.html", "Invoices", rows=rows, currency=visit.books.currency)
+
+
+def invoice(visit: Visit) -> Response:
+    """The invoice of a group for a month."""
+    account = visit.param("name")
+    period = parse_period(visit.param("period"), visit.today)
+    if not visit.books.scope.covers_account(account) or account not in visit.books.names_seen("account"):
+        raise HiddenError(f"There is no group {account!r} here, or its invoices are not yours to see.")
+    return visit.page(
+        "invoice.html",
+        f"Invoice {period.label}, {account}",
+        invoice=invoice_of(visit.books, account, period),
+    )

@@ -1,0 +1,164 @@
+"""The pages: strict headers, hostile names harmless, sums that agree, errors that say what to do."""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime
+from html.parser import HTMLParser
+from typing import TYPE_CHECKING
+from urllib.parse import quote
+
+import pytest
+from sample_ledger import HOSTILE, HOSTILE_USER
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from starlette.testclient import TestClient
+
+MONTH = f"{datetime.now(UTC):%Y-%m}"
+URLS = (
+    "/", "/account/nlp", "/project/nlp", "/user/ana", f"/user/{quote(HOSTILE_USER)}", "/job/77", "/job/80_3",
+    "/waste", "/budgets", "/invoices", f"/invoice/{MONTH}/nlp", "/operator", "/?period=2026", "/nothing",
+    "/sign-in",
+)  # fmt: skip
+
+
+class Elements(HTMLParser):
+    """Collects what a page is made of."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+
+
+@pytest.mark.parametrize("url", URLS)
+def test_every_answer_has_strict_headers(url: str, make_client: Callable[..., TestClient]) -> None:
+    """No scripts, no inline styles, no frames, no caches, on error pages too."""
+    headers = make_client("root").get(url).headers
+    assert "default-src 'none'" in headers["content-security-policy"]
+    assert "unsafe" not in headers["content-security-policy"]
+    assert headers["x-content-type-options"] == "nosniff"
+    assert headers["x-frame-options"] == "DENY"
+    assert headers["referrer-policy"] == "no-referrer"
+    assert headers["cache-control"] == "no-store"
+
+
+@pytest.mark.parametrize("url", URLS)
+def test_pages_hold_nothing_that_runs_and_nothing_from_elsewhere(
+    url: str, make_client: Callable[..., TestClient]
+) -> None:
+    """Job and user names full of markup make no element: no script, no image, no handler, no style."""
+    page = Elements(make_client("root").get(url).text)
+    assert not {tag for tag, _ in page.tags} & {"script", "img", "iframe", "object", "embed", "b", "style"}
+    for _, attributes in page.tags:
+        assert not [name for name in attributes if name.startswith("on") or name == "style"]
+        for name in ("href", "src", "action"):
+            assert not (attributes.get(name) or "").startswith(("http", "//", "javascript:", "data:"))
+
+
+def test_hostile_names_are_shown_as_they_are(make_client: Callable[..., TestClient]) -> None:
+    """What a user wrote is text: it can be read, and does nothing."""
+    text = make_client("root").get("/job/80_3").text
+    assert HOSTILE not in text
+    assert "&lt;script&gt;alert(" in text
+    assert make_client("root").get(f"/user/{quote(HOSTILE_USER)}").status_code == 200
+
+
+@pytest.mark.parametrize("url", URLS)
+def test_pages_are_accessible(url: str, make_client: Callable[..., TestClient]) -> None:
+    """Language, title, skip link, labelled fields, scoped header cells, named regions, charts with text."""
+    text = make_client("root").get(url).text
+    page = Elements(text)
+    by_tag = {tag: [attributes for name, attributes in page.tags if name == tag] for tag, _ in page.tags}
+    assert by_tag["html"][0]["lang"] == "en"
+    assert "<title>" in text
+    assert by_tag["a"][0] == {"class": "skip", "href": "#content"}
+    assert len(by_tag["h1"]) == 1
+    labels = {attributes.get("for") for attributes in by_tag.get("label", [])}
+    for tag in ("input", "select"):
+        assert all(attributes["id"] in labels for attributes in by_tag.get(tag, []))
+    assert all("scope" in attributes for attributes in by_tag.get("th", []))
+    assert all(
+        attributes.get("aria-hidden") or attributes.get("aria-label") or attributes.get("aria-labelledby")
+        for attributes in by_tag.get("svg", [])
+    )
+    identities = [attributes["id"] for _, attributes in page.tags if "id" in attributes]
+    assert len(identities) == len(set(identities))
+
+
+def amounts(text: str, heading: str) -> list[str]:
+    """The cost column of the table under a heading, its total last."""
+    part = text.split(f"<h2>{heading}</h2>")[1].split("</table>", maxsplit=1)[0]
+    rows = re.findall(r"<tr>.*?</tr>", part, re.DOTALL)[1:]
+    return [re.findall(r'<td class="n">([\d,.]+)</td>', row)[0] for row in rows]
+
+
+def test_tables_add_up_to_the_same_total(make_client: Callable[..., TestClient]) -> None:
+    """By group, by project, by user and by GPU model, the month costs the same."""
+    text = make_client("root").get("/?period=this-year").text
+    totals = {amounts(text, heading)[-1] for heading in ("By group", "By project", "By user", "By GPU model")}
+    assert len(totals) == 1
+
+
+def test_a_job_shows_every_run_with_its_arithmetic(make_client: Callable[..., TestClient]) -> None:
+    """Job 77 was preempted and ran again: both runs are there, charged apart, summed at the top."""
+    text = make_client("ana").get("/job/77").text
+    assert "Why did job 77 cost 14.40 EUR?" in text
+    assert text.count("2 x 3 = 6") == 2
+    assert "4.800000" in text
+    assert "9.600000" in text
+
+
+def test_an_unpriced_run_says_why(make_client: Callable[..., TestClient]) -> None:
+    """A GPU model without a price is not shown as free."""
+    text = make_client("ben").get("/job/99+1").text
+    assert "Not charged:" in text
+    assert "mi300" in text
+
+
+def test_a_period_without_data_is_empty_not_broken(make_client: Callable[..., TestClient]) -> None:
+    """Before the first run there is nothing, said in words."""
+    text = make_client("root").get("/?period=2001-01").text
+    assert "Nothing ran in this period." in text
+    assert "Every run of this period finished." in text
+
+
+def test_a_text_that_is_no_period_is_explained(make_client: Callable[..., TestClient]) -> None:
+    """A typing error is answered with the forms that can be written."""
+    answer = make_client("root").get("/?period=%3Cscript%3E")
+    assert answer.status_code == 400
+    assert "2026-Q4" in answer.text
+    assert "<script>" not in answer.text
+
+
+def test_a_missing_ledger_is_told_without_its_path(
+    make_client: Callable[..., TestClient], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Viewers are told that the operator must look; the log says where."""
+    answer = make_client("root", ledger=tmp_path / "none.db").get("/")
+    assert answer.status_code == 503
+    assert "none.db" not in answer.text
+    assert "none.db" in caplog.text
+
+
+def test_the_operators_page_shows_the_ledgers_health(make_client: Callable[..., TestClient]) -> None:
+    """Clusters, what could not be charged, and what waits are there."""
+    text = make_client("root").get("/operator").text
+    assert "alpha" in text
+    assert "no price for GPU model" in text
+    assert "No submission went past a hard budget." in text
+
+
+def test_static_files_are_served_and_nothing_beside_them(make_client: Callable[..., TestClient]) -> None:
+    """The style sheet is there without sign-in; files outside its folder are not."""
+    client = make_client()
+    assert client.get("/static/style.css").status_code == 200
+    assert client.get("/static/../web/app.py").status_code in (404, 401)
+    assert client.get("/static/%2e%2e/web/app.py").status_code == 404
+    assert client.get("/healthz").text == "ok\n"
