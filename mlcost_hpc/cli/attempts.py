@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,7 +24,10 @@ COLUMNS = (
     "job_id", "restart", "state", "partition", "start", "end", "elapsed_s", "first_step", "last_step",
     "lost_steps", "reason",
 )  # fmt: skip
-_RIGHT = ("restart", "elapsed_s", "first_step", "last_step", "lost_steps")
+_PEOPLE = {
+    "job_id": "job", "run": "run", "state": "state", "partition": "partition", "start": "start (UTC)",
+    "seconds": "seconds", "steps": "steps", "lost": "lost", "reason": "why it ended",
+}  # fmt: skip
 _SLACK_S = 60
 
 
@@ -40,7 +44,10 @@ def attempts(context: Context, job_id: str | None, run_dir: Path | None, output_
     """
     submission = find_submission(context, job_id, run_dir)
     rows = attempt_rows(context.slurm, submission, job_id or submission.job_id)
-    print_rows(rows, {name: name.replace("_", " ") for name in COLUMNS}, output_format, right=_RIGHT)
+    if output_format == "table":
+        print_rows([_for_people(row) for row in rows], _PEOPLE, "table", right=("run", "seconds"))
+    else:
+        print_rows(rows, {name: name for name in COLUMNS}, output_format)
 
 
 def find_submission(context: Context, job_id: str | None, run_dir: Path | None) -> Submission:
@@ -96,7 +103,7 @@ def join(
     ]
     if live is not None:
         _update(joined[live.restarts], live)
-    for row, following in zip(joined, joined[1:], strict=False):
+    for row, following in pairwise(joined):
         if row["reached_step"] is not None and following["first_step"] is not None:
             row["lost_steps"] = max(0, row["reached_step"] - following["first_step"])
     return joined
@@ -123,6 +130,21 @@ def _row(job_id: str, restart: int, run: Run | None, attempt: Attempt | None) ->
         row["start"] = row["start"] or _second(attempt.started)
         row["end"] = row["end"] or (_second(attempt.ended) if run is None else None)
     return row
+
+
+def _for_people(row: dict[str, Any]) -> dict[str, Any]:
+    known = row["first_step"] is not None
+    return {
+        "job_id": row["job_id"],
+        "run": row["restart"] + 1,
+        "state": row["state"],
+        "partition": row["partition"],
+        "start": row["start"] and row["start"][5:19].replace("T", " "),
+        "seconds": row["elapsed_s"],
+        "steps": f"{row['first_step']} to {row['last_step']}" if known else None,
+        "lost": row["lost_steps"],
+        "reason": row["reason"],
+    }
 
 
 def _update(row: dict[str, Any], live: Job) -> None:

@@ -94,7 +94,9 @@ def _node_misses(offer: Offer, shape: Shape) -> Iterator[Miss]:
             f"you asked for {format_memory(shape.memory)}",
             gap=_gap(shape.memory, offer.memory_per_node),
         )
-    limit = offer.nodes if offer.max_nodes is None else min(offer.nodes, offer.max_nodes)
+    # Where GPUs are asked for, too few nodes are too few GPUs, which is said already.
+    there = shape.nodes if shape.gpus else offer.nodes
+    limit = there if offer.max_nodes is None else min(there, offer.max_nodes)
     if shape.nodes > limit:
         yield Miss(
             why=f"{offer.partition} gives a job at most {limit} nodes; this one needs {shape.nodes}",

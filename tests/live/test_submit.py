@@ -1,0 +1,148 @@
+"""Submitting on a real Slurm: preempted, cancelled, resumed."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tests.live.conftest import ROOT, wait_for
+
+if TYPE_CHECKING:
+    from tests.live.conftest import LiveCluster
+
+pytestmark = pytest.mark.live
+
+TRAIN = (
+    sys.executable, str(ROOT / "examples" / "train_digits.py"), "--steps", "500", "--seed", "3",
+    "--step-time", "0.02", "--save-every", "1000",
+)  # fmt: skip
+
+
+class Site:
+    """The ``mlcost`` command on the live cluster, its runs and index in a folder of the test."""
+
+    def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.folder = folder
+        settings = folder / "mlcost.toml"
+        rates = ROOT / "examples" / "demo" / "rates.toml"
+        settings.write_text(f'[paths]\nrates = "{rates}"\nruns = "{folder / "runs"}"\n')
+        monkeypatch.setenv("MLCOST_CONFIG", str(settings))
+        monkeypatch.setenv("MLCOST_STATE", str(folder / "state"))
+        monkeypatch.setenv("OMP_NUM_THREADS", "1")
+
+    def mlcost(self, *words: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "-m", "mlcost_hpc.cli.main", *words],
+            capture_output=True, text=True, timeout=120, check=False, cwd=self.folder,
+        )  # fmt: skip
+
+    def submit(self, *words: str) -> dict[str, Any]:
+        done = self.mlcost("submit", "--format", "json", *words)
+        assert done.returncode == 0, done.stderr
+        return dict(json.loads(done.stdout))
+
+    def attempts(self, job: str) -> list[dict[str, Any]]:
+        done = self.mlcost("attempts", job, "--format", "json")
+        assert done.returncode == 0, done.stderr
+        return list(json.loads(done.stdout))
+
+
+@pytest.fixture
+def site(cluster: LiveCluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Site:
+    """The command on the live cluster."""
+    return Site(tmp_path, monkeypatch)
+
+
+def log_of(job: dict[str, Any]) -> str:
+    path = Path(job["log"])
+    return path.read_text() if path.exists() else ""
+
+
+def start_training(site: Site) -> dict[str, Any]:
+    """A training on spot that has done a few steps."""
+    job = site.submit("--gpus", "1", "--gpu-type", "h100", "--time", "30m", "--", *TRAIN)
+    assert job["partition"] == "spot"
+    wait_for(lambda: "yes" if "step 100 " in log_of(job) else "", 60, f"step 100 of {job['job_id']}")
+    return job
+
+
+def take_the_node(site: Site) -> None:
+    site.submit("--gpus", "8", "--gpu-type", "h100", "--no-preemptible", "--time", "5m", "--", "sleep", "1")
+
+
+def finished(job: dict[str, Any], attempts: int) -> str:
+    """The final line of a log, once there is one."""
+    found = re.search(r"final loss .*", log_of(job))
+    return found.group() if found else ""
+
+
+@pytest.mark.parametrize(
+    ("settings", "first_state"),
+    [(("grace=20",), "REQUEUED"), (("grace=0",), "PREEMPTED"), (("grace=20", "user-signal=on"), "REQUEUED")],
+    ids=["grace", "no grace", "user signal"],
+)
+def test_preempted_training_resumes_under_its_id_and_ends_the_same(
+    site: Site, cluster: LiveCluster, settings: tuple[str, ...], first_state: str
+) -> None:
+    """A preempted training saves, is requeued, resumes where it stopped, and its result is that of an
+    undisturbed run; no step is lost.
+    """
+    with cluster.settings(*settings):
+        job = start_training(site)
+        take_the_node(site)
+        result = wait_for(lambda: finished(job, 2), 120, f"the end of {job['job_id']}")
+    cluster.wait_state(job["job_id"], "COMPLETED")
+    first, second = site.attempts(job["job_id"])
+    assert (first["state"], first["reason"], first["lost_steps"]) == (first_state, "preempted", 0)
+    assert (second["state"], second["first_step"], second["last_step"]) == (
+        "COMPLETED",
+        first["last_step"],
+        500,
+    )
+    undisturbed = subprocess.run(
+        TRAIN, capture_output=True, text=True, check=True, cwd=site.folder, timeout=120
+    ).stdout
+    assert result in undisturbed
+
+
+def test_cancelled_training_is_not_requeued(site: Site, cluster: LiveCluster) -> None:
+    """Scancel is the user's word: the training saves, and stays cancelled."""
+    job = start_training(site)
+    cluster.run("scancel", job["job_id"])
+    cluster.wait_state(job["job_id"], "CANCELLED")
+    requeues = Path(job["run_dir"]) / "requeues.log"
+    wait_for(lambda: "yes" if requeues.exists() else "", 30, "the script's word")
+    assert "left to Slurm" in requeues.read_text()
+    assert [attempt["state"] for attempt in site.attempts(job["job_id"])] == ["CANCELLED"]
+
+
+def test_function_gives_its_result_to_submitit(site: Site, cluster: LiveCluster) -> None:
+    """module:function runs on the cluster, and submitit reads its result."""
+    import submitit
+
+    (site.folder / "work.py").write_text("def answer():\n    return 42\n")
+    job = site.submit("--time", "5m", "work:answer")
+    assert submitit.SlurmJob(folder=job["run_dir"], job_id=job["job_id"]).result() == 42
+
+
+def test_unknown_account_is_told_in_sbatchs_words(site: Site) -> None:
+    """An account that does not exist is sbatch's own complaint, in one line, exit code 1."""
+    done = site.mlcost("submit", "--account", "nobody", "--", "true")
+    assert done.returncode == 1
+    assert "Invalid account" in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+
+
+def test_hostile_job_name_arrives_unchanged(site: Site, cluster: LiveCluster) -> None:
+    """A name with quotes, blanks, backslashes and shell code is just a name."""
+    name = 'it\'s "a" \\ $(touch pwned) `id` #x'
+    job = site.submit("--time", "5m", "--job-name", name, "--", "true")
+    said = cluster.run("squeue", "--noheader", "--states=all", f"--jobs={job['job_id']}", "--Format=Name:200")
+    assert said.strip() == name
+    assert not list(site.folder.rglob("pwned"))

@@ -1,0 +1,114 @@
+"""Batch scripts as text."""
+
+import shlex
+import subprocess
+from pathlib import Path
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mlcost_hpc.errors import ConfigError, UsageError
+from mlcost_hpc.launch.launcher import Launcher
+from mlcost_hpc.launch.need import Need
+from mlcost_hpc.launch.render import Templates, quote_comment, quote_sbatch, quote_shell
+from mlcost_hpc.launch.script import JobScript
+from tests.unit.launch.conftest import GIB
+
+GOLDEN = Path(__file__).parents[2] / "golden"
+RUN = Path("/runs/it's 50% mine")
+
+
+def script(launcher: Launcher, kind: str) -> JobScript:
+    need = Need(gpus=2, gpu_memory=60 * GIB, time_s=7200, account="nlp", qos="high")
+    if kind == "train":
+        command = ("python", "train.py", "--name", "a 'b' $c")
+        return launcher.script(command, launcher.choose(need), name="tr ain", run_dir=RUN)
+    choice = launcher.choose(Need(cpus=2, time_s=600))
+    return launcher.array_script(
+        ["python", "-m", "thing"], 10, choice, name="array", run_dir=RUN, throttle=4, dependency="afterok:5",
+        comment="x#y",
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", ["train", "array"])
+def test_script_is_as_recorded(launcher: Launcher, kind: str) -> None:
+    """The whole text of a batch script is what tests/golden holds."""
+    text = launcher.render(script(launcher, kind))
+    path = GOLDEN / f"{kind}.sbatch"
+    if not path.exists():
+        path.write_text(text)
+    assert text == path.read_text(), f"delete {path} and run this test again to record the new text"
+
+
+@pytest.mark.parametrize("kind", ["train", "array"])
+def test_script_is_valid_bash(launcher: Launcher, kind: str) -> None:
+    """Bash can read what the templates write."""
+    text = launcher.render(script(launcher, kind))
+    done = subprocess.run(["bash", "-n"], input=text, text=True, capture_output=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+@given(st.text(st.characters(exclude_categories=("C",)), min_size=1))
+def test_shell_words_come_back_whole(text: str) -> None:
+    """Any printable text survives the shell as one word."""
+    assert shlex.split(quote_shell(text)) == [text]
+
+
+@given(st.text())
+def test_comment_never_ends_its_line(text: str) -> None:
+    """No text in a comment can begin a new line of the script."""
+    assert len(f"x{quote_comment(text)}x".splitlines()) == 1
+
+
+def test_sbatch_values_are_quoted_by_its_own_rules() -> None:
+    """Inside sbatch's single quotes a backslash escapes; plain words stay plain."""
+    assert quote_sbatch("it's a\\b") == "'it\\'s a\\\\b'"
+    assert quote_sbatch("a100:2") == "a100:2"
+
+
+def test_sites_template_wins(launcher: Launcher, tmp_path: Path) -> None:
+    """A template in the site's folder replaces ours, and can extend the others."""
+    (tmp_path / "train.sbatch.j2").write_text(
+        '{% extends "base.sbatch.j2" %}{% block setup %}\nmodule load cuda\n{% endblock %}'
+    )
+    text = Templates(tmp_path).render(script(launcher, "train"))
+    assert "module load cuda\n" in text
+    assert "#SBATCH --partition=spot\n" in text
+
+
+@pytest.mark.parametrize(
+    ("body", "words"),
+    [
+        ("{{ name }}", "without a filter"),
+        ("{{ nmae | shell }}", "'nmae' is undefined"),
+        ("{% if %}", "line 1"),
+    ],
+)
+def test_wrong_site_template_is_refused(launcher: Launcher, tmp_path: Path, body: str, words: str) -> None:
+    """An unquoted value, a misspelt name or a syntax error in a site's template is one clear error."""
+    (tmp_path / "train.sbatch.j2").write_text(body)
+    with pytest.raises(ConfigError, match=words):
+        Templates(tmp_path).render(script(launcher, "train"))
+
+
+def test_missing_template_is_named(launcher: Launcher) -> None:
+    """A template that is not there is named."""
+    wanted = msgspec.structs.replace(script(launcher, "train"), template="gone.j2")
+    with pytest.raises(ConfigError, match=r"gone\.j2"):
+        Templates().render(wanted)
+
+
+@pytest.mark.parametrize("name", ["a\nb", "a\x00b", "a\x1b[2Jb"])
+def test_control_characters_in_a_name_are_refused(launcher: Launcher, name: str) -> None:
+    """A job name that would begin a new line of the script is refused."""
+    choice = launcher.choose(Need())
+    with pytest.raises(UsageError, match="control character"):
+        launcher.script(["true"], choice, name=name, run_dir=Path("/r"))
+
+
+def test_array_larger_than_the_site_allows_is_refused(launcher: Launcher) -> None:
+    """The limit of Slurm's array index is named before sbatch is called."""
+    with pytest.raises(UsageError, match="1 to 1001 tasks, not 1002"):
+        launcher.array_script(["true"], 1002, launcher.choose(Need()), name="n", run_dir=Path("/r"))

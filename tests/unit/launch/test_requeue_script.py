@@ -1,0 +1,169 @@
+"""The requeue logic of the batch script, run by bash with small stand-ins for Slurm's commands."""
+
+import os
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from mlcost_hpc.launch.launcher import Launcher
+from mlcost_hpc.launch.need import Need
+
+
+@dataclass
+class Batch:
+    """A batch script with its Slurm commands in a folder of their own."""
+
+    folder: Path
+    launcher: Launcher
+
+    def run(self, command: str, *, state: str = "RUNNING|N/A|None|", scontrol: str = "exit 0", **env: str):
+        """Run the script of a job whose task is a line of bash."""
+        bin_folder = self.folder / "bin"
+        bin_folder.mkdir(exist_ok=True)
+        self.command(bin_folder / "srun", 'shift; exec "$@"')
+        self.command(bin_folder / "squeue", f"echo '{state}'")
+        self.command(bin_folder / "scontrol", f'echo "$@" >> {self.folder}/calls; {scontrol}')
+        self.command(bin_folder / "sleep", "exit 0")
+        choice = self.launcher.choose(Need(gpus=1, time_s=36000))
+        run_dir = self.folder / "run"
+        script = self.launcher.script(["bash", "-c", command], choice, name="job", run_dir=run_dir)
+        path = self.folder / "job.sh"
+        path.write_text(self.launcher.render(script))
+        environment = {"SLURM_JOB_ID": "17", "SLURM_CPUS_PER_TASK": "1", **env}
+        environment["PATH"] = f"{bin_folder}{os.pathsep}{os.environ['PATH']}"
+        return subprocess.run(
+            ["bash", path], env=environment, capture_output=True, text=True, timeout=30, check=False
+        )
+
+    @staticmethod
+    def command(path: Path, body: str) -> None:
+        path.write_text(f"#!/bin/bash\n{body}\n")
+        path.chmod(0o755)
+
+    @property
+    def calls(self) -> list[str]:
+        path = self.folder / "calls"
+        return path.read_text().splitlines() if path.exists() else []
+
+    @property
+    def log(self) -> str:
+        return (self.folder / "run" / "requeues.log").read_text()
+
+
+@pytest.fixture
+def batch(tmp_path: Path, launcher: Launcher) -> Batch:
+    """A batch script to run."""
+    return Batch(tmp_path, launcher)
+
+
+def test_exit_code_of_the_task_is_the_jobs(batch: Batch) -> None:
+    """A task that fails makes the job fail with its code, and nothing is requeued."""
+    assert batch.run("exit 7").returncode == 7
+    assert batch.calls == []
+
+
+def test_exit_85_requeues_the_job(batch: Batch) -> None:
+    """A task that leaves with 85 has its job requeued."""
+    assert batch.run("exit 85").returncode == 0
+    assert batch.calls == ["requeue 17"]
+    assert "requeued (signal)" in batch.log
+
+
+def test_array_task_requeues_itself_only(batch: Batch) -> None:
+    """In an array only the one task is requeued: the last one carries the array's own id."""
+    batch.run("exit 85", SLURM_ARRAY_JOB_ID="17", SLURM_ARRAY_TASK_ID="4")
+    assert batch.calls == ["requeue 17_4"]
+
+
+def test_cancelled_job_is_not_requeued(batch: Batch) -> None:
+    """Scancel ends a job: the state is no longer RUNNING, so the script leaves it alone."""
+    batch.run("exit 85", state="COMPLETING|N/A|None|")
+    assert batch.calls == []
+
+
+def test_job_over_its_limit_is_requeued_even_while_completing(batch: Batch) -> None:
+    """A save that outlasted the time limit still counts."""
+    batch.run("exit 85", state="COMPLETING|N/A|TimeLimit|")
+    assert "requeued (timeout)" in batch.log
+
+
+def test_preemption_is_told_from_a_timeout(batch: Batch) -> None:
+    """The controller's PreemptTime says that the job is being preempted."""
+    batch.run("exit 85", state="RUNNING|1790000000|None|")
+    assert "requeued (preempted)" in batch.log
+
+
+def test_already_pending_counts_as_requeued(batch: Batch) -> None:
+    """When Slurm was quicker, its complaint is no failure."""
+    done = batch.run("exit 85", scontrol="echo 'Job is pending execution for job 17' >&2; exit 1")
+    assert done.returncode == 0
+    assert batch.calls == ["requeue 17"]
+
+
+def test_requeue_that_fails_is_tried_again_and_told(batch: Batch) -> None:
+    """A busy controller gets five tries; then the job fails and the log says why."""
+    done = batch.run("exit 85", scontrol="echo 'Socket timed out' >&2; exit 1")
+    assert done.returncode == 1
+    assert len(batch.calls) == 5
+    assert "cannot be requeued: Socket timed out" in batch.log
+
+
+def test_requeues_are_bounded(batch: Batch) -> None:
+    """After as many requeues as the budget allows the job fails and says so."""
+    run_dir = batch.folder / "run"
+    run_dir.mkdir()
+    (run_dir / "requeues.log").write_text("t 17.0 requeued (signal)\n" * 10)
+    assert batch.run("exit 85").returncode == 1
+    assert batch.calls == []
+    assert "10 requeues (signal) are all that is allowed" in batch.log
+
+
+def test_attempts_without_progress_end_the_chain(batch: Batch) -> None:
+    """The third attempt in a row that ends at the step where it began is not requeued."""
+    attempts = batch.folder / "run" / "attempts"
+    attempts.mkdir(parents=True)
+    codes = []
+    for restart in range(3):
+        (attempts / f"17.{restart}.json").write_text('{"first_step":5,"last_step":5}\n')
+        codes.append(batch.run("exit 85", SLURM_RESTART_COUNT=str(restart)).returncode)
+    assert codes == [0, 0, 1]
+    assert "made no progress" in batch.log
+
+
+def test_torchrun_hides_the_code_but_not_the_wish(batch: Batch) -> None:
+    """A note about this very attempt asks for the requeue when the exit code cannot."""
+    batch.run('echo 17.0 > "$MLCOST_RUN_DIR/requeue-me"; exit 1')
+    assert batch.calls == ["requeue 17"]
+
+
+def test_stale_note_of_an_earlier_attempt_is_ignored(batch: Batch) -> None:
+    """A note of another attempt does not turn a crash into a requeue."""
+    assert (
+        batch.run('echo 17.0 > "$MLCOST_RUN_DIR/requeue-me"; exit 1', SLURM_RESTART_COUNT="1").returncode == 1
+    )
+    assert batch.calls == []
+
+
+def test_script_outlives_the_signals_it_gets(batch: Batch) -> None:
+    """TERM to the batch script does not end it before its task; the task's code counts."""
+    assert (
+        batch.run("kill -TERM $PPID; kill -USR2 $PPID; for i in {1..20000}; do :; done; exit 85").returncode
+        == 0
+    )
+    assert batch.calls == ["requeue 17"]
+
+
+def test_end_within_the_grace_time_is_given_again(batch: Batch) -> None:
+    """A job that ended while being preempted, and that Slurm runs again, ends the same way at once."""
+    preempted = "RUNNING|1790000000|None|"
+    assert batch.run("echo ran; exit 3", state=preempted).stdout == "ran\n"
+    again = batch.run("echo ran; exit 3", SLURM_RESTART_COUNT="1")
+    assert (again.returncode, again.stdout) == (3, "")
+
+
+def test_tasks_are_told_what_they_run_on(batch: Batch) -> None:
+    """GPU model, number, run folder and end time are in the environment of the task."""
+    done = batch.run("echo $MLCOST_GPU_MODEL $MLCOST_GPUS ${MLCOST_RUN_DIR##*/} ${#SLURM_JOB_END_TIME}")
+    assert done.stdout.split() == ["a100-40gb", "1", "run", "10"]
