@@ -89,11 +89,21 @@ def make_busy(cluster: Cluster) -> dict[str, str]:
     _requeued(cluster)
     _running(cluster)
     _pending(cluster)
-    cluster.wait("timeout", "TIMEOUT")
     cluster.wait("preempted", "RUNNING")
     cluster.run("scontrol", "update", "node=cpu-2", "state=drain", f"reason={HOSTILE_REASON}")
-    _wait_for_database(cluster)
+    wait_for(lambda: "REQUEUED" in _booked(cluster, "requeued"), "slurmdbd knows of the requeue")
     return cluster.jobs
+
+
+def begin_timeout(cluster: Cluster) -> None:
+    """Submit a job that will run into its limit; the shortest limit of Slurm is a minute."""
+    cluster.submit("timeout", "--partition=cpu", "--time=1")
+
+
+def wait_for_timeout(cluster: Cluster) -> None:
+    """Wait until that job has been stopped and accounting knows."""
+    cluster.wait("timeout", "TIMEOUT")
+    wait_for(lambda: "TIMEOUT" in _booked(cluster, "timeout"), "slurmdbd knows of the timeout")
 
 
 def make_quiet(cluster: Cluster) -> None:
@@ -104,7 +114,6 @@ def make_quiet(cluster: Cluster) -> None:
 
 
 def _finished(cluster: Cluster) -> None:
-    cluster.submit("timeout", "--partition=cpu", "--time=1")
     cluster.submit("completed", "--partition=cpu", "--ntasks=2", command="true")
     cluster.submit("failed", "--partition=cpu", command="exit 3")
     cluster.submit("cancelled", "--partition=t4", "--gres=gpu:t4:1")
@@ -157,7 +166,7 @@ def _pending(cluster: Cluster) -> None:
     cluster.submit("dependent", "--partition=cpu", f"--dependency=afterok:{cluster.jobs['two-types']}")
 
 
-def _wait_for_database(cluster: Cluster) -> None:
-    """Wait until slurmdbd knows what slurmctld knows of the last job that ended."""
-    job = cluster.jobs["timeout"]
-    wait_for(lambda: "TIMEOUT" in cluster.run("sacct", "-X", "-n", "-P", "-o", "State", "-j", job), "sacct")
+def _booked(cluster: Cluster, label: str) -> str:
+    """Return the states under which accounting has a job's runs."""
+    words = ("--allocations", "--duplicates", "--noheader", "--parsable2", "--format=State")
+    return cluster.run("sacct", *words, f"--jobs={cluster.jobs[label]}")

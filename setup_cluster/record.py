@@ -18,7 +18,7 @@ import re
 import time
 from pathlib import Path
 
-from busy import Cluster, make_busy, make_quiet
+from busy import Cluster, begin_timeout, make_busy, make_quiet, wait_for_timeout
 
 from mlcost_hpc.slurm import commands
 from mlcost_hpc.slurm.parse_config import parse_helpformat, parse_version
@@ -101,10 +101,19 @@ def main() -> None:
     cluster = Cluster(options.name)
     start = int(time.time()) - 1
     print("making the cluster busy")
+    begin_timeout(cluster)
     jobs = make_busy(cluster)
+    wait_for_timeout(cluster)
+    folder = save(cluster, start, jobs, options.out)
+    make_quiet(cluster)
+    print(f"the answers are in {folder}")
+
+
+def save(cluster: Cluster, start: int, jobs: dict[str, str], out: Path) -> Path:
+    """Ask every question and write the answers; return the folder of this version."""
     fields = commands.sacct_fields(parse_helpformat(cluster.run(*commands.sacct_helpformat(), **ENVIRONMENT)))
     version = parse_version(cluster.run(*commands.sinfo_version()))
-    folder: Path = options.out / version.release
+    folder = out / version.release
     end = int(time.time()) + 1
     asked = {}
     for file_name, argv in questions(start, end, fields).items():
@@ -116,8 +125,7 @@ def main() -> None:
     (folder / "commands.json").write_text(json.dumps(asked, indent=1) + "\n")
     scenario = {"version": str(version), "start": start, "end": end, "jobs": jobs}
     (folder / "scenario.json").write_text(json.dumps(scenario, indent=1) + "\n")
-    make_quiet(cluster)
-    print(f"{len(asked)} answers of Slurm {version} are in {folder}")
+    return folder
 
 
 if __name__ == "__main__":

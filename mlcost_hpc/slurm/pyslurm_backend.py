@@ -248,13 +248,21 @@ def _jobs(record: Any) -> Iterator[Job]:
     if record.array_tasks_waiting:
         for task in _tasks(str(record.array_tasks_waiting)):
             yield _job(record, f"{record.array_id}_{task}")
-    elif record.array_id:
-        # pyslurm takes the index 0 for "none".
+    elif record.array_id and (record.array_task_id or _is_first_task(record)):
         yield _job(record, f"{record.array_id}_{record.array_task_id or 0}")
     elif record.heterogeneous_id:
         yield _job(record, f"{record.heterogeneous_id}+{record.heterogeneous_offset or 0}")
     else:
         yield _job(record, str(record.id))
+
+
+def _is_first_task(record: Any) -> bool:
+    """Tell task 0 from the record of a whole array that was cancelled while it waited.
+
+    pyslurm takes the index 0 for "none". The record of the whole has the array's own id and never held a
+    node; a task that has that id (the last one to start) did.
+    """
+    return record.id != record.array_id or bool(record.allocated_nodes)
 
 
 def _tasks(text: str) -> Iterator[str]:

@@ -65,9 +65,18 @@ def test_waiting_tasks_of_an_array(text: str, tasks: list[str]) -> None:
     assert patched == [f"7_{task}" for task in tasks]
 
 
-def test_the_first_task_of_an_array() -> None:
-    """Pyslurm has no index 0; the job is the array's first task all the same."""
-    assert _ids(SimpleNamespace(array_tasks_waiting=None, array_id=7, array_task_id=None)) == ["7_0"]
+@pytest.mark.parametrize(("raw", "nodes", "job_id"), [(9, None, "7_0"), (7, "a1", "7_0"), (7, None, "7")])
+def test_the_first_task_of_an_array(raw: int, nodes: str | None, job_id: str) -> None:
+    """pyslurm has no index 0: it is told from the whole of an array that was cancelled before it began."""
+    record = SimpleNamespace(
+        array_tasks_waiting=None,
+        array_id=7,
+        array_task_id=None,
+        id=raw,
+        allocated_nodes=nodes,
+        heterogeneous_id=None,
+    )
+    assert _ids(record) == [job_id]
 
 
 def test_a_component_of_a_heterogeneous_job() -> None:
