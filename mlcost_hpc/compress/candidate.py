@@ -112,7 +112,7 @@ def measure_all(
     sizes = settings.batches if shared.facts.any_batch and shared.feeds.batched else (1,)
     found = []
     for size in sizes:
-        count = call_size(shared.facts, size)
+        count = call_size(shared.facts, size) if shared.feeds.batched else 1
         inputs = shared.feeds.at(0, count)
         found.append(
             measure.compare(_call(before, inputs), _call(after, inputs), batch=count, seconds=seconds)

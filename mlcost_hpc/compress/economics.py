@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from decimal import Decimal
+from fractions import Fraction
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -61,4 +63,4 @@ def pays_back_after(spent: Decimal, costs: Economics) -> int | None:
     saved = costs.before - costs.after
     if saved <= 0:
         return None
-    return int(-(-spent * MILLION // saved))
+    return math.ceil(Fraction(spent) * MILLION / Fraction(saved))

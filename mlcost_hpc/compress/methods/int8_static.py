@@ -71,11 +71,12 @@ def apply(subject: Subject, rung: Rung, shop: Workshop) -> Subject:
         raise NotApplicableError(f"no layer with constant weights among {', '.join(HEAVY)}")
     exclude = most_sensitive(source, shop, options.exclude_worst) if options.exclude_worst else []
     target = shop.path("int8-static")
+    reader = Reader(shop.calibration)
     with quiet():
         quantize_static(
             source,
             target,
-            Reader(shop.calibration),
+            reader,
             quant_format=QuantFormat.QDQ,
             activation_type=QuantType.QUInt8,
             weight_type=QuantType.QInt8,
@@ -84,23 +85,42 @@ def apply(subject: Subject, rung: Rung, shop: Workshop) -> Subject:
             op_types_to_quantize=list(options.ops) or None,
             nodes_to_exclude=exclude,
             calibrate_method=_method(options.calibration),
-            extra_options={"CalibMaxIntermediateOutputs": _CHUNK},
+            extra_options={"CalibStridedMinMax": reader.stride},
         )
     return Subject(onnx=target)
 
 
-_CHUNK = 32
-"""Samples whose intermediate results are held at once: calibration must not fill the memory."""
+_STRIDE = 8
+"""Samples whose intermediate results are held at once: calibration must not fill the memory.
+
+The tool's other way to the same end, ``CalibMaxIntermediateOutputs``, forgets all but the last samples.
+"""
 
 
 class Reader:
-    """Calibration samples one by one, as the tool asks for them."""
+    """Calibration samples one by one, as the tool asks for them: in ranges of :attr:`stride`.
+
+    Args:
+        feeds: the samples; the tool takes whole ranges only, so up to ``stride - 1`` at the end are not used.
+
+    Attributes:
+        stride: samples in a range.
+    """
 
     def __init__(self, feeds: Feeds) -> None:
-        self._calls: Iterator[dict[str, Any]] = feeds.calls(1)
+        self._feeds = feeds
+        self.stride = min(_STRIDE, len(feeds))
+        self._calls: Iterator[dict[str, Any]] = iter(())
+
+    def __len__(self) -> int:
+        return len(self._feeds) - len(self._feeds) % self.stride
+
+    def set_range(self, start_index: int, end_index: int) -> None:
+        """Give the samples of this range next."""
+        self._calls = self._feeds.slice(start_index, end_index).calls(1)
 
     def get_next(self) -> dict[str, Any] | None:
-        """Return the next sample, None after the last."""
+        """Return the next sample of the range, None after the last."""
         return next(self._calls, None)
 
 
