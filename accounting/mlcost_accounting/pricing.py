@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from mlcost_accounting.ledger.rerate import rerate
+from mlcost_hpc.rates import RateBook
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -15,9 +16,9 @@ if TYPE_CHECKING:
     from mlcost_accounting.bulk import Kinds
     from mlcost_accounting.ledger.store import Ledger
     from mlcost_hpc.catalog import Catalog
-    from mlcost_hpc.rates import RateBook
 
 _KEY = "prices"
+_BOOK = "rate_book"
 
 
 def digest_of(book: RateBook | None, catalog: Catalog) -> str:
@@ -46,7 +47,16 @@ def hold_prices(
     if ledger.meta(_KEY) == digest:
         return 0
     done = rerate(ledger, kinds, on_progress=on_progress)
-    ledger.set_meta(_KEY, digest)
-    currency = kinds.rater.book.currency if kinds.rater.book else ""
-    ledger.set_meta("currency", currency)
+    book = kinds.rater.book
+    with ledger.transaction():
+        ledger.set_meta(_KEY, digest)
+        ledger.set_meta("currency", book.currency if book else "")
+        if book:
+            ledger.set_meta(_BOOK, msgspec.json.encode(book).decode())
     return done
+
+
+def kept_book(ledger: Ledger) -> RateBook | None:
+    """Return the rate cards under which the ledger's charges stand; None when it has none."""
+    text = ledger.meta(_BOOK)
+    return None if text is None else msgspec.json.decode(text, type=RateBook)

@@ -40,14 +40,23 @@ def open_up_to_date(context: Context, path: Path | None) -> Ledger:
     return ledger
 
 
-def book_of(context: Context, rates: Path | None) -> RateBook | None:
-    """Return the rate cards; None, said once on stderr, when none is named anywhere."""
-    if rates is None and context.settings.paths.rates is None:
-        click.echo(
-            "mlcost: no rate card (--rates, or paths.rates): usage is kept, nothing is charged", err=True
-        )
-        return None
-    return context.rates(rates)
+def book_of(context: Context, rates: Path | None, ledger: Ledger) -> RateBook | None:
+    """Return the rate cards that hold: the named ones, else those under which the ledger was charged.
+
+    Where neither is there, that is said once on stderr and None is returned: usage without charges.
+    """
+    from mlcost_accounting.pricing import kept_book
+
+    if rates is not None or context.settings.paths.rates is not None:
+        return context.rates(rates)
+    kept = kept_book(ledger)
+    words = (
+        "usage is kept, nothing is charged"
+        if kept is None
+        else "the prices that the ledger was charged under hold"
+    )
+    click.echo(f"mlcost: no rate card (--rates, or paths.rates): {words}", err=True)
+    return kept
 
 
 def kinds_of(context: Context, book: RateBook | None) -> Kinds:

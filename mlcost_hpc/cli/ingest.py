@@ -73,8 +73,8 @@ def ingest(
     from mlcost_accounting.savedfiles import SavedRows
 
     zone = context.settings.zone
-    kinds = kinds_of(context, book_of(context, rates))
     with open_ledger(context.ledger_path(ledger), zone) as opened:
+        kinds = kinds_of(context, book_of(context, rates, opened))
         with progress("charging again under the new prices", None) as show:
             rerated = hold_prices(opened, kinds, digest_of(kinds.rater.book, context.catalog), show)
         taker = Ingest(opened, kinds)

@@ -31,6 +31,12 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "ingest": ("mlcost_hpc.cli.ingest:ingest", "Take accounting rows into the ledger and charge them."),
     "report": ("mlcost_hpc.cli.report:report", "Show what accounts and users spent."),
     "usage": ("mlcost_hpc.cli.report:usage", "Show hours of CPUs, GPUs and nodes, and their cost."),
+    "why-charge": ("mlcost_hpc.cli.why_charge:why_charge", "Show how the charge of a job comes about."),
+    "problems": ("mlcost_hpc.cli.problems:problems", "Show what could not be charged or read."),
+    "ledger": ("mlcost_hpc.cli.ledger:ledger", "Enter money, close months, look into the ledger."),
+    "budget": ("mlcost_hpc.cli.budget:budget", "Set budgets, see where they stand, and enforce them."),
+    "rates": ("mlcost_hpc.cli.rates:rates", "Use the rate card in Slurm too: billing weights."),
+    "web": ("mlcost_hpc.cli.web:web", "Serve the web pages that group leads read."),
 }
 
 

@@ -14,6 +14,7 @@ INSERT = "INSERT INTO charges VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 """Day, run, closed day that is corrected (0 = none), dims, first, the four seconds, cost, credit."""
 
 _ADDITIVE = ("first", "wall_s", "cpu_s", "gpu_s", "node_s", "cost", "credit")
+_SUMS = f"SELECT {', '.join(f'COALESCE(SUM({name}), 0)' for name in _ADDITIVE)} FROM charges"  # noqa: S608
 
 
 class ChargeBook:
@@ -72,17 +73,23 @@ class ChargeBook:
         self._db.execute(
             "DELETE FROM charges WHERE day >= ? AND run_id = ? AND corrects != 0", (posted_on, run_id)
         )
-        columns = ", ".join(f"COALESCE(SUM({name}), 0)" for name in _ADDITIVE)
         for day in sorted({*days, *self._corrected_days(run_id)}):
-            charged = self._db.execute(
-                f"SELECT {columns} FROM charges WHERE run_id = ? AND "  # noqa: S608
-                "((day = ? AND corrects = 0) OR (corrects = ? AND day < ?))",
-                (run_id, day, day, posted_on),
-            ).fetchone()
+            charged = self._charged(run_id, day)
             should = wanted.get(day, (0,) * len(_ADDITIVE))
             change = tuple((new or 0) - old for new, old in zip(should, charged, strict=True))
             if any(change):
                 self._db.execute(INSERT, (posted_on, run_id, day, dim_id, *change))
+
+    def _charged(self, run_id: int, day: int) -> tuple[int, ...]:
+        """Return what closed periods hold of a run's day: its own row and the corrections of it."""
+        # Two queries, because each has an index of its own.
+        own = self._db.execute(
+            f"{_SUMS} WHERE day = ? AND run_id = ? AND corrects = 0", (day, run_id)
+        ).fetchone()
+        later = self._db.execute(
+            f"{_SUMS} WHERE run_id = ? AND corrects != 0 AND corrects = ?", (run_id, day)
+        ).fetchone()
+        return tuple(a + b for a, b in zip(own, later, strict=True))
 
     def _corrected_days(self, run_id: int) -> list[int]:
         rows = self._db.execute(

@@ -109,10 +109,10 @@ CREATE TABLE rejects (
 @migrations()
 def runs_and_charges(db: Database) -> None:
     """The first tables."""
-    _run(db, _TABLES)
+    run_script(db, _TABLES)
 
 
-def _run(db: Database, script: str) -> None:
+def run_script(db: Database, script: str) -> None:
     """Run statements inside the migration's transaction (``executescript`` would commit it)."""
     statements = "\n".join(line.split("--")[0] for line in script.splitlines()).split(";")
     for statement in filter(str.strip, statements):

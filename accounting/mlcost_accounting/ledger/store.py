@@ -7,6 +7,7 @@ import sqlite3
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Self
 
+from mlcost_accounting.ledger import books_schema  # noqa: F401  # adds its migrations
 from mlcost_accounting.ledger.budget_schema import budget_migrations
 from mlcost_accounting.ledger.schema import migrations
 from mlcost_hpc.errors import LedgerError
