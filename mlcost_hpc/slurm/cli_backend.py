@@ -79,7 +79,7 @@ class CliSlurm:
         argv = commands.sacct_window(
             start, end, fields=self._fields, separator=separator, cluster=self._cluster
         )
-        return parse_runs(self.command(argv), separator, self._fields)
+        return self._known(parse_runs(self.command(argv), separator, self._fields))
 
     def runs_of(self, job_ids: Sequence[str], since: int) -> RunAnswer:
         """Return every accounting row of the given jobs since a time (UTC seconds)."""
@@ -93,7 +93,16 @@ class CliSlurm:
             answer = parse_runs(self.command(argv), separator, self._fields)
             runs += answer.runs
             rejects += answer.rejects
-        return RunAnswer(runs=tuple(runs), rejects=tuple(rejects))
+        return self._known(RunAnswer(runs=tuple(runs), rejects=tuple(rejects)))
+
+    def _known(self, answer: RunAnswer) -> RunAnswer:
+        """Return an answer; make sure that an empty one is not that of a cluster that does not exist.
+
+        sacct says nothing of an unknown name, and a misspelt cluster would look like one without jobs.
+        """
+        if self._cluster is not None and not answer.runs and not answer.rejects:
+            self.config()
+        return answer
 
     def command(self, argv: Sequence[str]) -> str:
         """Return what a Slurm command prints, in UTC seconds and English, within the time limit."""

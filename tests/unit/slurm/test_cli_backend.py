@@ -31,6 +31,10 @@ for word in "$@"; do case "$word" in --delimiter=*) s="${{word#*=}}";; esac; don
 printf '%s\n' "1${{s}}1${{s}}COMPLETED${{s}}1${{s}}2${{s}}3${{s}}1${{s}}a|b${{s}}alpha"
 """
 
+NO_ROWS = """
+case "$*" in *--helpformat*) echo JobIDRaw JobID State Submit Start End ElapsedRaw Cluster;; esac
+"""
+
 
 def test_fields_are_those_this_sacct_knows(script: Script, tmp_path: Path) -> None:
     """Only known fields are asked for, each call with a separator of its own; help is asked for once."""
@@ -73,6 +77,16 @@ def test_a_job_the_controller_has_forgotten_is_missing(script: Script) -> None:
     assert CliSlurm().jobs(["999"]) == ()
     with pytest.raises(SlurmCommandError):
         CliSlurm().jobs()
+
+
+def test_a_misspelt_cluster_is_not_one_without_jobs(script: Script) -> None:
+    """An unknown cluster is an empty answer of sacct; what scontrol says of it is ours."""
+    script("sacct", NO_ROWS)
+    assert CliSlurm().runs(0, 1).runs == ()
+    script("scontrol", "echo \"scontrol: error: No cluster 'beta' known by database.\" >&2; exit 1")
+    for ask in (lambda slurm: slurm.runs(0, 1), lambda slurm: slurm.runs_of(["7"], 0)):
+        with pytest.raises(SlurmCommandError, match="No cluster 'beta' known"):
+            ask(CliSlurm(cluster="beta"))
 
 
 def test_versions_of_commands_and_controller(script: Script) -> None:
