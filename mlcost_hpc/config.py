@@ -50,6 +50,9 @@ class PathSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     """Where things are."""
 
     rates: Annotated[str | None, _Doc(description="The rate card (TOML).")] = None
+    catalog: Annotated[
+        str | None, _Doc(description="GPU models of the site, on top of the packaged ones (TOML).")
+    ] = None
     ledger: Annotated[str | None, _Doc(description="The ledger (one SQLite file).")] = None
     projects: Annotated[
         str | None, _Doc(description="Rules that say which project a run belongs to (TOML).")

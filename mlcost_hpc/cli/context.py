@@ -49,7 +49,8 @@ class Context:
         """The GPU models, with the site's aliases."""
         from mlcost_hpc.catalog import load_catalog
 
-        return load_catalog(self.settings.gpu_aliases)
+        site = self.settings.paths.catalog
+        return load_catalog(self.settings.gpu_aliases, Path(site) if site else None)
 
     def rates(self, explicit: Path | None) -> RateBook:
         """Return the rate cards: those of ``--rates``, else the configured ones.
