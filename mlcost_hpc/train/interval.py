@@ -5,10 +5,10 @@ Pure functions and small policies; seconds throughout.
 
 from __future__ import annotations
 
-import math
 from typing import Protocol
 
 from mlcost_hpc.errors import UsageError
+from mlcost_hpc.reliability import daly_interval
 from mlcost_hpc.units import parse_time_limit
 
 PRIOR_MTBF_S = 24 * 3600.0
@@ -19,24 +19,6 @@ SHORTEST_S = 10.0
 
 BUSIEST_SHARE = 0.25
 """Saves beside the training are written for at most this share of the time: they use the disk and CPUs."""
-
-
-def daly_interval(save_s: float, mtbf_s: float) -> float:
-    """Return the interval between saves that loses least time.
-
-    J. T. Daly, "A higher order estimate of the optimum checkpoint interval for restart dumps", FGCS 22
-    (2006): ``sqrt(2 d M) (1 + sqrt(d / 2M) / 3 + (d / 2M) / 9) - d`` for ``d < 2M``, else ``M``.
-
-    Args:
-        save_s: what one save costs the training, d.
-        mtbf_s: mean time between stops that come without a warning, M.
-    """
-    if save_s <= 0:
-        return 0.0
-    if save_s >= 2 * mtbf_s:
-        return mtbf_s
-    ratio = save_s / (2 * mtbf_s)
-    return math.sqrt(2 * save_s * mtbf_s) * (1 + math.sqrt(ratio) / 3 + ratio / 9) - save_s
 
 
 def estimate_mtbf(unwarned_stops: int, observed_s: float, *, prior_s: float = PRIOR_MTBF_S) -> float:
@@ -53,6 +35,9 @@ class SavePolicy(Protocol):
 
     def is_due(self, *, step: int, seconds: float) -> bool:
         """Return whether to save after ``step`` steps, ``seconds`` after the latest save or start."""
+
+    def steps_until_due(self, step: int) -> int | None:
+        """Return after how many more steps a save will be due; None when that depends on time."""
 
     def learn(self, *, save_s: float, write_s: float, mtbf_s: float) -> None:
         """Take note of a save.
@@ -74,6 +59,10 @@ class EverySteps:
         """Return whether ``step`` is a multiple of the count."""
         return step % self._count == 0
 
+    def steps_until_due(self, step: int) -> int | None:
+        """Return the steps to the next multiple of the count."""
+        return self._count - step % self._count
+
     def learn(self, *, save_s: float, write_s: float, mtbf_s: float) -> None:
         """Nothing to learn: the interval is fixed."""
 
@@ -87,6 +76,10 @@ class EverySeconds:
     def is_due(self, *, step: int, seconds: float) -> bool:  # noqa: ARG002
         """Return whether the interval has passed."""
         return seconds >= self._interval_s
+
+    def steps_until_due(self, step: int) -> int | None:  # noqa: ARG002
+        """Return None: it depends on time."""
+        return None
 
     def learn(self, *, save_s: float, write_s: float, mtbf_s: float) -> None:
         """Nothing to learn: the interval is fixed."""
@@ -106,6 +99,10 @@ class Adaptive:
     def is_due(self, *, step: int, seconds: float) -> bool:  # noqa: ARG002
         """Return whether the interval has passed."""
         return seconds >= self.interval_s
+
+    def steps_until_due(self, step: int) -> int | None:  # noqa: ARG002
+        """Return None: it depends on time."""
+        return None
 
     def learn(self, *, save_s: float, write_s: float, mtbf_s: float) -> None:
         """Take note of a save; a slow one counts at once, quick ones bring the estimate down slowly."""

@@ -1,0 +1,87 @@
+"""How long a job will wait for its place: from the site's own past, corrected by what is idle now (pure)."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+import msgspec
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from mlcost_hpc.launch.history import History, Sample
+    from mlcost_hpc.launch.offers import Offer
+    from mlcost_hpc.launch.shape import Shape
+
+# Enough is idle: the scheduler's own cycle.
+_IDLE = (15.0, 5.0, 60.0)
+# Nothing is idle and nothing is known: between a cycle and a night.
+_UNKNOWN = (3600.0, 60.0, 8 * 3600.0)
+_ENOUGH = 10
+
+
+class Wait(msgspec.Struct, frozen=True, kw_only=True):
+    """A wait in seconds with an 80 % interval.
+
+    Attributes:
+        seconds: expected wait.
+        low, high: 10 % and 90 % quantiles.
+        basis: how it is known.
+    """
+
+    seconds: float
+    low: float
+    high: float
+    basis: str
+
+
+def expect_wait(offer: Offer, shape: Shape, history: History) -> Wait:
+    """Return how long a job of this shape will wait here.
+
+    Idle places start a job at once; other jobs ahead in the queue are not seen in that, so the upper end stays
+    that of the past. Slurm's own forecasts are not asked: they are wrong by half an hour where partitions
+    share nodes.
+    """
+    idle = _is_idle(offer, shape)
+    alike, kind = _alike(offer, shape, history)
+    if len(alike) < _ENOUGH:
+        seconds, low, high = _IDLE if idle else _UNKNOWN
+        said = "enough is idle now" if idle else "nothing is idle now"
+        return Wait(seconds=seconds, low=low, high=high, basis=f"{said}; {len(alike)} runs are no history")
+    waits = sorted(sample.wait_s for sample in alike)
+    low, middle, high = (float(_quantile(waits, share)) for share in (0.1, 0.5, 0.9))
+    basis = f"{len(alike)} runs {kind}"
+    if idle:
+        return Wait(
+            seconds=min(_IDLE[0], middle), low=0.0, high=max(_IDLE[2], middle), basis=f"idle now; {basis}"
+        )
+    mean = sum(waits) / len(waits)
+    # Busy now: the runs that found an idle place say little, so it is the upper half that counts.
+    return Wait(
+        seconds=max(mean, middle), low=max(low, _IDLE[1]), high=max(high, mean), basis=f"busy now; {basis}"
+    )
+
+
+def _is_idle(offer: Offer, shape: Shape) -> bool:
+    return offer.gpus_idle >= shape.gpus * shape.nodes and offer.cpus_idle >= shape.cpus * shape.nodes
+
+
+def _alike(offer: Offer, shape: Shape, history: History) -> tuple[Sequence[Sample], str]:
+    """Return the runs most like this one of which there are enough."""
+    here = [sample for sample in history.samples if sample.partition == offer.partition]
+    gpus = shape.gpus * shape.nodes
+    typed = [sample for sample in here if sample.gpu_type == offer.gpu_type]
+    sized = [sample for sample in typed if sample.gpus and gpus and abs(math.log2(sample.gpus / gpus)) <= 1]
+    for samples, kind in (
+        (sized, "like it here"),
+        (typed, f"on {offer.label} here"),
+        (here, "in this partition"),
+    ):
+        if len(samples) >= _ENOUGH:
+            return samples, kind
+    return here, "in this partition"
+
+
+def _quantile(ordered: Sequence[int], share: float) -> int:
+    return ordered[min(len(ordered) - 1, int(share * len(ordered)))]
