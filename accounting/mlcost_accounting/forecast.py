@@ -101,7 +101,9 @@ class Trend:
             return Estimate(low=0, expected=0, high=0)
         weeks = days / 7
         spread = self._t * self._weekly_sd * sqrt(weeks + weeks * weeks / self._weeks)
-        return Estimate(low=max(0, round(mean - spread)), expected=round(mean), high=round(mean + spread))
+        # Refunds can make a past day, and so a mean, negative: spending is not expected to be.
+        low, expected, high = (max(0, round(amount)) for amount in (mean - spread, mean, mean + spread))
+        return Estimate(low=low, expected=expected, high=high)
 
 
 def _weekday_means(past: Sequence[int], next_day: date) -> list[float]:

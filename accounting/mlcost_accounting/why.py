@@ -82,7 +82,7 @@ def _explain(ledger: Ledger, rater: Rater, run: dict[str, Any]) -> Explanation:
         pieces = rater.calendar.pieces(run["started"], run["started"] + held_s)
         days = [day for day, _, _ in pieces]
         try:
-            lines = tuple(_arithmetic(rater, span_of_run(run)))
+            lines = tuple(arithmetic(rater, span_of_run(run)))
         except RateError as error:
             lines = (str(error),)
     charges = run_charges(ledger, run["id"], days)
@@ -117,8 +117,12 @@ def _explain(ledger: Ledger, rater: Rater, run: dict[str, Any]) -> Explanation:
     )
 
 
-def _arithmetic(rater: Rater, span: Span) -> list[str]:
-    """Return the sums behind a charge."""
+def arithmetic(rater: Rater, span: Span) -> list[str]:
+    """Return the sums behind a charge, a line each.
+
+    Raises:
+        RateError: when something has no price.
+    """
     if not span.allocated:
         return ["it held nothing: nothing to charge"]
     steps = rater.steps(span)

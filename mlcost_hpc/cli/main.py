@@ -34,6 +34,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "why-charge": ("mlcost_hpc.cli.why_charge:why_charge", "Show how the charge of a job comes about."),
     "problems": ("mlcost_hpc.cli.problems:problems", "Show what could not be charged or read."),
     "ledger": ("mlcost_hpc.cli.ledger:ledger", "Enter money, close months, look into the ledger."),
+    "invoice": ("mlcost_hpc.cli.invoice:invoice", "Show what an account is charged for a month."),
     "budget": ("mlcost_hpc.cli.budget:budget", "Set budgets, see where they stand, and enforce them."),
     "rates": ("mlcost_hpc.cli.rates:rates", "Use the rate card in Slurm too: billing weights."),
     "web": ("mlcost_hpc.cli.web:web", "Serve the web pages that group leads read."),

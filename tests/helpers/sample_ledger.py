@@ -7,6 +7,7 @@ from datetime import UTC, date, datetime, timedelta
 from typing import TYPE_CHECKING
 
 from ledger_kit import Books, make_book, make_kinds, row
+from mlcost_accounting.ledger.hierarchy import keep_accounts
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -79,6 +80,7 @@ def sample_books(
     books = Books(path, make_kinds(book or make_book()))
     now = int(datetime(today.year, today.month, today.day, 0, 2, tzinfo=UTC).timestamp())
     books.take(*sample_rows(today, days, per_day), *special_rows(today), seen=now)
+    keep_accounts(books.ledger, "alpha", PARENTS)
     books.ledger.set_meta("currency", "EUR")
     books.ledger.set_meta("through:alpha", str(now))
     return books

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import msgspec
 
 from mlcost_hpc.errors import ConfigError
+from mlcost_hpc.tomlfile import convert_toml
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 Kind = Literal["mail", "webhook", "command"]
 _ADDRESS = msgspec.Meta(pattern=r"^[^\s@<>,;]+@[^\s@<>,;]+$")
@@ -55,3 +59,21 @@ class Channel(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     def wants(self, target: str) -> bool:
         """Return True when an event about a target goes here."""
         return not self.only or target in self.only
+
+
+class _File(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    channel: tuple[Channel, ...] = ()
+
+
+def load_channels(path: Path) -> list[Channel]:
+    """Return the channels of a TOML file (``[[channel]]`` tables).
+
+    Raises:
+        ConfigError: naming the file and the key that is wrong.
+    """
+    channels = convert_toml(path, _File).channel
+    if len({channel.name for channel in channels}) < len(channels):
+        raise ConfigError(f"{path}: channel: two channels have the same name")
+    for channel in channels:
+        channel.check()
+    return list(channels)

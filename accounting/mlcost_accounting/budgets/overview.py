@@ -9,7 +9,7 @@ from mlcost_accounting.budgets.status import status_of
 from mlcost_accounting.forecast import WEEKS
 from mlcost_accounting.ledger.budget_book import BudgetBook
 from mlcost_accounting.ledger.health import known_until
-from mlcost_accounting.ledger.scoped import EVERYTHING, spending_by_day
+from mlcost_accounting.ledger.scoped import EVERYTHING, entries, spending_by_day
 from mlcost_accounting.periods import Period
 
 if TYPE_CHECKING:
@@ -61,7 +61,14 @@ def _daily(
     if budget.gpu_model:
         wanted["gpu_model"] = budget.gpu_model
     unit = "cost" if budget.unit == "money" else "gpu_s"
-    return {
+    found = {
         date.fromordinal(row["day"]): (row[unit] - row[f"open_{unit}"], row[f"open_{unit}"])
         for row in spending_by_day(ledger, EVERYTHING, days, wanted=wanted)
     }
+    if budget.scope == "account" and budget.unit == "money":
+        # What people charged or refunded is settled; it belongs to no user, project or GPU.
+        for entry in entries(ledger, accounts, days):
+            day = date.fromordinal(entry["day"])
+            settled, in_flight = found.get(day, (0, 0))
+            found[day] = (settled + entry["cost"], in_flight)
+    return found

@@ -163,6 +163,8 @@ def lasting(status: BudgetStatus) -> str:
     gone, end = status.exhaustion, status.period.last
     if status.left <= 0:
         return ""
+    if gone.earliest is None and status.forecast.high <= status.usage.used:
+        return "There is no earlier spending to judge by."
     if gone.earliest is None or gone.earliest > end:
         return f"Spending as before, it lasts until {end}."
     if gone.expected is None or gone.expected > end:

@@ -135,9 +135,7 @@ def runs_of_job(ledger: Ledger, scope: Scope, job_id: str) -> list[dict[str, Any
     return ledger.rows(
         f"""
         SELECT runs.id AS run_id, job_id, raw_job_id, name, submitted, started, ended, closed, elapsed_s,
-               suspended_s, time_limit_s, node_count, reservation, tres, {", ".join(Dims._fields)},
-               (SELECT SUM(cost) FROM charges WHERE run_id = runs.id) AS cost,
-               (SELECT SUM(credit) FROM charges WHERE run_id = runs.id) AS credit,
+               suspended_s, time_limit_s, node_count, reservation, seen, tres, {", ".join(Dims._fields)},
                problems.kind AS problem, problems.words AS problem_words
         FROM runs JOIN dims ON dims.id = runs.dim_id JOIN allocations ON allocations.id = allocation_id
         LEFT JOIN problems ON problems.run_id = runs.id
@@ -147,13 +145,19 @@ def runs_of_job(ledger: Ledger, scope: Scope, job_id: str) -> list[dict[str, Any
     )
 
 
-def charges_of_run(ledger: Ledger, scope: Scope, run_id: int) -> list[dict[str, Any]]:
-    """Return the days of a run, corrections included, when the viewer may see it."""
-    where = visible(scope)
+def entries(ledger: Ledger, accounts: Sequence[str], period: Period) -> list[dict[str, Any]]:
+    """Return what people entered as costs of accounts: ``day``, ``account``, ``kind``, ``cost``, ``reason``.
+
+    Charges are positive, refunds negative, and an entry that voids one has its cost with the sign changed;
+    deposits and pullbacks move money without being a cost.
+    """
+    marks = ", ".join("?" * len(accounts))
     return ledger.rows(
-        f"SELECT day, corrects, wall_s, cpu_s, gpu_s, node_s, cost, credit FROM charges "  # noqa: S608
-        f"JOIN dims ON dims.id = charges.dim_id WHERE run_id = ? AND {where.sql} ORDER BY day, corrects",
-        (run_id, *where.values),
+        "SELECT e.day, e.account, e.kind, -e.micros AS cost, e.reason FROM transactions e "  # noqa: S608
+        "LEFT JOIN transactions v ON v.id = e.voids "
+        f"WHERE e.account IN ({marks}) AND e.day BETWEEN ? AND ? "
+        "AND COALESCE(v.kind, e.kind) IN ('CHARGE', 'REFUND') ORDER BY e.day, e.id",
+        (*accounts, period.first.toordinal(), period.last.toordinal()),
     )
 
 

@@ -5,11 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from mlcost_accounting.ledger import scoped
+from mlcost_accounting.ledger.closing import invoice_lines, list_invoices
+from mlcost_accounting.ledger.lookup import run_charges
 from mlcost_accounting.reporting.cells import Cell, Cells, Sums, bucket_name, buckets_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from mlcost_accounting.calendar import Calendar
     from mlcost_accounting.ledger.scoped import Scope
     from mlcost_accounting.ledger.store import Ledger
     from mlcost_accounting.periods import Period
@@ -53,9 +56,26 @@ class ScopedBooks:
         """Return every run of a job."""
         return scoped.runs_of_job(self._ledger, self.scope, job_id)
 
-    def charges_of_run(self, run_id: int) -> list[dict[str, Any]]:
-        """Return the days of a run."""
-        return scoped.charges_of_run(self._ledger, self.scope, run_id)
+    def charges_of_run(self, run: dict[str, Any], calendar: Calendar) -> list[dict[str, Any]]:
+        """Return the days of a run that :meth:`runs_of_job` gave, corrections included."""
+        if run["started"] is None:
+            return []
+        held_s = run["elapsed_s"] + run["suspended_s"]
+        days = [day for day, _, _ in calendar.pieces(run["started"], run["started"] + held_s)]
+        return run_charges(self._ledger, run["run_id"], days)
+
+    def entries(self, account: str, period: Period) -> list[dict[str, Any]]:
+        """Return what people entered as costs of an account; nothing when it is not the viewer's to see."""
+        if not self.scope.covers_account(account):
+            return []
+        return scoped.entries(self._ledger, [account], period)
+
+    def closed_lines(self, account: str, period: Period) -> list[dict[str, Any]] | None:
+        """Return the lines of a closed invoice; None when it is not closed, or not the viewer's to see."""
+        closed = any(row["period"] == period.label for row in list_invoices(self._ledger))
+        if not closed or not self.scope.covers_account(account):
+            return None
+        return [row for row in invoice_lines(self._ledger, period.label) if row["account"] == account]
 
     def names_seen(self, dimension: str) -> list[str]:
         """Return the values of a dimension."""

@@ -15,6 +15,8 @@ from starlette.responses import HTMLResponse, PlainTextResponse, RedirectRespons
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
+from mlcost_accounting.accounts import AccountTree
+from mlcost_accounting.ledger.hierarchy import account_parents
 from mlcost_accounting.ledger.store import read_ledger
 from mlcost_accounting.reporting.books import ScopedBooks
 from mlcost_accounting.reporting.pages import STATIC, environment
@@ -83,12 +85,14 @@ class WebApp:
             if page.audience == "operators" and not self._site.people.is_operator(user):
                 raise HiddenError("This page is for operators.")  # noqa: TRY301
             with read_ledger(self._site.ledger) as ledger:
+                tree = AccountTree(parents=account_parents(ledger))
                 visit = Visit(
                     request=request,
                     site=self._site,
                     user=user,
-                    books=ScopedBooks(ledger, self._site.people.scope_of(user)),
+                    books=ScopedBooks(ledger, self._site.people.scope_of(user, tree)),
                     ledger=ledger,
+                    tree=tree,
                     today=now_in(self._site.zone),
                     has_session=COOKIE in request.cookies,
                 )

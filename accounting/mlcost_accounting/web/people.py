@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 import msgspec
 
-from mlcost_accounting.accounts import AccountTree
 from mlcost_accounting.ledger.scoped import EVERYTHING, Scope
+
+if TYPE_CHECKING:
+    from mlcost_accounting.accounts import AccountTree
 
 
 class People(msgspec.Struct, frozen=True, kw_only=True):
@@ -16,21 +19,19 @@ class People(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         operators: users who see everything.
         leads: user -> accounts they lead.
-        tree: the accounts.
     """
 
     operators: frozenset[str] = frozenset()
     leads: Mapping[str, tuple[str, ...]] = {}
-    tree: AccountTree = AccountTree()
 
     def is_operator(self, user: str) -> bool:
         """Return True for operators."""
         return user in self.operators
 
-    def scope_of(self, user: str) -> Scope:
-        """Return what a signed-in user may see."""
+    def scope_of(self, user: str, tree: AccountTree) -> Scope:
+        """Return what a signed-in user may see; a lead also sees the accounts below."""
         if not user:
             return Scope()
         if self.is_operator(user):
             return EVERYTHING
-        return Scope(accounts=self.tree.all_below(self.leads.get(user, ())), user=user)
+        return Scope(accounts=tree.all_below(self.leads.get(user, ())), user=user)

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from starlette.requests import Request
     from starlette.responses import Response
 
+    from mlcost_accounting.accounts import AccountTree
     from mlcost_accounting.ledger.store import Ledger
     from mlcost_accounting.reporting.books import ScopedBooks
 
@@ -61,6 +62,7 @@ class Visit(NamedTuple):
     user: str
     books: ScopedBooks
     ledger: Ledger
+    tree: AccountTree
     today: date
     has_session: bool
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from mlcost_accounting.calendar import Calendar
 from mlcost_accounting.web.visit import HiddenError
 
 if TYPE_CHECKING:
@@ -18,13 +19,17 @@ def job(visit: Visit) -> Response:
     runs = visit.books.runs_of_job(name)
     if not runs:
         raise HiddenError(f"There is no job {name!r} here, or its costs are not yours to see.")
-    explained = [
-        {
-            **run,
-            "total": run["cost"] or 0,
-            "charges": visit.books.charges_of_run(run["run_id"]),
-            "arithmetic": [] if run["problem"] else visit.site.arithmetic(run),
-        }
-        for run in runs
-    ]
+    calendar = Calendar(visit.site.zone)
+    explained = []
+    for run in runs:
+        charges = visit.books.charges_of_run(run, calendar)
+        explained.append(
+            {
+                **run,
+                "charges": charges,
+                "total": sum(part["cost"] or 0 for part in charges),
+                "credit": sum(part["credit"] for part in charges),
+                "arithmetic": [] if run["problem"] else visit.site.arithmetic(run),
+            }
+        )
     return visit.page("job.html", f"Job {name}", job_id=name, runs=explained, currency=visit.books.currency)

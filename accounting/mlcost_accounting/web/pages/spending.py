@@ -80,9 +80,8 @@ def waste(visit: Visit) -> Response:
 def visible_budgets(visit: Visit) -> list[BudgetStatus]:
     """Return the budgets whose whole spending the viewer may see."""
     scope = visit.books.scope
-    tree = visit.site.people.tree
     found = []
-    for status in budget_statuses(visit.ledger, tree, visit.today):
+    for status in budget_statuses(visit.ledger, visit.tree, visit.today):
         target = status.budget.target
         if (
             scope.everything

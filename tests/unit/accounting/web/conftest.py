@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
 
 import pytest
-from mlcost_accounting.accounts import AccountTree
 from mlcost_accounting.budgets.records import Budget
 from mlcost_accounting.ledger.budget_book import BudgetBook
 from mlcost_accounting.web.app import WebApp
@@ -15,7 +14,7 @@ from mlcost_accounting.web.people import People
 from mlcost_accounting.web.signin import SignIn, parse_networks
 from mlcost_accounting.web.tokens import TokenFile
 from mlcost_accounting.web.visit import SiteFacts
-from sample_ledger import PARENTS, sample_books
+from sample_ledger import sample_books
 from starlette.testclient import TestClient
 
 if TYPE_CHECKING:
@@ -26,7 +25,6 @@ HEADER = "X-Remote-User"
 PEOPLE = People(
     operators=frozenset({"root"}),
     leads={"lena": ("nlp",), "sam": ("science",), "rob": ("robotics",)},
-    tree=AccountTree(parents=PARENTS),
 )
 
 
