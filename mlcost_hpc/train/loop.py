@@ -27,7 +27,7 @@ from mlcost_hpc.train.ending import Ending, Progress, Stopped
 from mlcost_hpc.train.finished import read_finished
 from mlcost_hpc.train.interval import estimate_mtbf, parse_policy
 from mlcost_hpc.train.journal import Journal
-from mlcost_hpc.train.ranks import Ranks, env_rank
+from mlcost_hpc.train.ranks import Ranks, choose_gap, env_rank
 from mlcost_hpc.train.requeue import EXIT_BUDGET, EXIT_REQUEUE, StopSignal
 from mlcost_hpc.train.saver import Saver, Way
 
@@ -93,7 +93,8 @@ class Run:
         self._total = 0
         self._step = 0
         self._began_at = time.monotonic()
-        self._wish = _Wish.GO_ON
+        self._wish = self._agreed = _Wish.GO_ON
+        self._agree_at = 0
         self._note: str | None = None
 
     def __enter__(self) -> Self:
@@ -145,35 +146,24 @@ class Run:
         return attempts.observed_seconds(self._earlier) + self._journal.elapsed_s
 
     def state(self, **objects: object) -> None:
-        """Name the objects whose state belongs into the checkpoint.
+        """Name the objects whose state belongs into the checkpoint, before the loop starts.
 
         Anything with ``state_dict`` and ``load_state_dict`` (models, optimizers, schedulers, scalers, data
         orders, stateful loaders), and random generators of torch, NumPy and Python. The default generators
         are always part of it.
-
-        Raises:
-            UsageError: an object has no state, a name is taken, or the loop has already started.
         """
         self._refuse_late_state()
         for name, item in objects.items():
             self._bundle.required.add(name, item)
 
     def optional_state(self, **objects: object) -> None:
-        """Name objects to save only when there is time (a cache); else they start afresh, with a warning.
-
-        Raises:
-            UsageError: as for :meth:`state`.
-        """
+        """Name objects to save only when there is time (a cache); else they start afresh, with a warning."""
         self._refuse_late_state()
         for name, item in objects.items():
             self._bundle.optional.add(name, item)
 
     def sharded_state(self, **parts: Part) -> None:
-        """Name state that the processes write together, see :class:`mlcost_hpc.train.sharded.Sharded`.
-
-        Raises:
-            UsageError: the loop has already started.
-        """
+        """Name state that the processes write together, see :class:`mlcost_hpc.train.sharded.Sharded`."""
         self._refuse_late_state()
         for name, part in parts.items():
             self._bundle.add_part(name, part)
@@ -193,10 +183,9 @@ class Run:
         return self._first_step
 
     def batches(self, samples: Any, order: BatchOrder, **options: Any) -> Iterator[Any]:
-        """Return the batches from the next step on, fetched by ``DataLoader`` (which takes ``options``).
+        """Return the batches from the next step on, to be taken with ``next()``; ``DataLoader`` fetches them.
 
-        Call it before the loop and take one batch a step with ``next()``. Workers outlive Slurm's signals
-        until the step is saved, and random augmentation repeats exactly after a restart.
+        Its workers outlive Slurm's signals, and random augmentation repeats exactly after a restart.
         """
         from mlcost_hpc.train.loader import load_batches
 
@@ -215,12 +204,13 @@ class Run:
         self._journal.update(total_steps=total)
         self._bundle.restore_generators()
         self._began_at = self._saver.latest_at = time.monotonic()
-        while self._step < total and self._wish is _Wish.GO_ON:
+        self._agree()
+        while self._step < total and self._agreed is _Wish.GO_ON:
             yield self._step
             self._step += 1
             self._between_steps()
         self._saver.save_now(self._snapshot())
-        if self._wish is _Wish.BUDGET and self._step < total:
+        if self._agreed is _Wish.BUDGET and self._step < total:
             self._ending.leave("budget", EXIT_BUDGET, self._progress())
 
     def stop(self, note: str) -> None:
@@ -259,15 +249,22 @@ class Run:
     def _between_steps(self) -> None:
         self._journal.beat(self._step, self._speed())
         self._saver.poll()
+        if self._step >= min(self._agree_at, self._total):
+            self._agree()
+
+    def _agree(self) -> None:
+        """Find out, together with the other processes, whether to stop or save, and act on it."""
         wish = _Wish.SIGNAL if self._signal.is_set else self._wish
-        is_due = self._ranks.is_first and self._saver.is_due(self._step)
-        highest, must_save = self._ranks.highest(wish, int(is_due))
-        self._wish = _Wish(highest)
+        gap = choose_gap(self._ranks.world, self._speed(), self._policy.steps_until_due(self._step))
+        is_due = self._step != self._first_step and self._saver.is_due(self._step)
+        firsts = (int(is_due), gap) if self._ranks.is_first else (0, 0)
+        highest, must_save, gap = self._ranks.highest(wish, *firsts)
+        self._agreed, self._agree_at = _Wish(highest), self._step + gap
         if self._step == self._total:
             return
-        if self._wish is _Wish.SIGNAL:
+        if self._agreed is _Wish.SIGNAL:
             self._save_and_leave()
-        elif must_save:
+        elif must_save and self._agreed is _Wish.GO_ON:
             self._saver.save(self._snapshot())
 
     def _snapshot(self) -> Snapshot:

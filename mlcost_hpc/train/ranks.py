@@ -14,12 +14,32 @@ from mlcost_hpc.errors import UsageError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+AGREE_EVERY_S = 0.2
+"""How late a process may learn that another one was told to stop, if its steps are short."""
+
 _T = TypeVar("_T")
 
 
 def env_rank(environment: Mapping[str, str]) -> int:
     """Return this process's number before ``torch.distributed`` is up: torchrun's RANK, srun's PROCID, 0."""
     return int(environment.get("RANK") or environment.get("SLURM_PROCID") or 0)
+
+
+def choose_gap(world: int, steps_per_second: float | None, steps_until_due: int | None) -> int:
+    """Return after how many steps the processes should agree again.
+
+    Agreeing costs a round of messages. With steps of milliseconds it is enough to do it a few times a
+    second; with long steps, and always when one process is alone, it is done after each.
+
+    Args:
+        world: number of processes.
+        steps_per_second: speed; None = not known yet.
+        steps_until_due: steps to a save that is due at a certain step.
+    """
+    if world == 1 or steps_per_second is None:
+        return 1
+    gap = max(1, int(steps_per_second * AGREE_EVERY_S))
+    return gap if steps_until_due is None else min(gap, steps_until_due)
 
 
 class Ranks:

@@ -12,7 +12,7 @@ from mlcost_hpc.errors import UsageError
 from mlcost_hpc.train import store
 from mlcost_hpc.train.attempts import read_attempts
 from mlcost_hpc.train.distributed import Place, find_place
-from mlcost_hpc.train.ranks import Ranks
+from mlcost_hpc.train.ranks import Ranks, choose_gap
 
 SCRIPT = Path(__file__).with_name("ranks_worker.py")
 
@@ -65,7 +65,7 @@ def test_a_signal_to_one_process_makes_all_save_and_leave_together(tmp_path, sta
     codes, undisturbed, err = end(start_pair(tmp_path / "a", 20, *kind))
     assert codes == [0, 0], err
 
-    pair = start_pair(tmp_path / "b", 20, "--hold-step", 9, *kind)
+    pair = start_pair(tmp_path / "b", 20, "--hold-step", 0, *kind)
     for worker in pair:
         worker.wait_for("holding")
     pair[1].process.send_signal(signal.SIGTERM)
@@ -139,3 +139,18 @@ def test_processes_that_do_not_know_each_other_are_refused():
 def test_a_process_finds_its_place(environment, place):
     """Torchrun's words come first, then those of the srun step; a batch shell alone is alone."""
     assert find_place(environment) == place
+
+
+@pytest.mark.parametrize(
+    ("world", "speed", "until_due", "gap"),
+    [
+        (1, 1000.0, None, 1),  # alone it costs nothing
+        (2, None, None, 1),  # not known yet
+        (2, 0.1, None, 1),  # long steps: after each
+        (2, 1000.0, None, 200),
+        (2, 1000.0, 7, 7),  # a save is due at a certain step
+    ],
+)
+def test_short_steps_agree_a_few_times_a_second(world, speed, until_due, gap):
+    """Messages after each step of a millisecond would cost more than the steps."""
+    assert choose_gap(world, speed, until_due) == gap
