@@ -11,7 +11,7 @@ from mlcost_hpc.errors import UsageError
 from mlcost_hpc.money import exact_money
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from mlcost_accounting.ledger.store import Ledger
 
@@ -24,7 +24,11 @@ _PLACES = Decimal("0.0001")
 
 
 def usage(
-    ledger: Ledger, by: Sequence[str], first: date | None = None, last: date | None = None
+    ledger: Ledger,
+    by: Sequence[str],
+    first: date | None = None,
+    last: date | None = None,
+    wanted: Mapping[str, str | Sequence[str]] | None = None,
 ) -> list[dict[str, Any]]:
     """Return what was used and what it cost, one row for each combination that occurs.
 
@@ -33,6 +37,7 @@ def usage(
         by: names of :data:`GROUPS`.
         first: first day; None = from the beginning.
         last: last day, included; None = to the end.
+        wanted: dimension -> the values that count; None = all.
 
     Returns:
         Rows with the groups, ``runs``, ``wall_hours``, ``cpu_hours``, ``gpu_hours``, ``node_hours``,
@@ -52,6 +57,7 @@ def usage(
         first.toordinal() if first else None,
         last.toordinal() if last else None,
         per_day=bool(spans),
+        wanted=wanted,
     )
     if spans:
         rows = _fold_days(rows, dims, spans)

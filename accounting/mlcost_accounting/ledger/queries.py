@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from mlcost_accounting.dims import Dims
+from mlcost_accounting.ledger.scoped import matching
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from mlcost_accounting.ledger.store import Ledger
 
@@ -16,12 +17,19 @@ _SUMS = ("wall_s", "cpu_s", "gpu_s", "node_s", "cost", "credit", "refused")
 
 
 def sum_days(
-    ledger: Ledger, dims: Sequence[str], first: int | None, last: int | None, *, per_day: bool
+    ledger: Ledger,
+    dims: Sequence[str],
+    first: int | None,
+    last: int | None,
+    *,
+    per_day: bool,
+    wanted: Mapping[str, str | Sequence[str]] | None = None,
 ) -> list[dict[str, Any]]:
     """Return the sums of the daily rows of ``[first, last]`` (day numbers; None = no end).
 
     ``runs`` counts each run once: those with a part on the first day, and those that began later. With
-    ``per_day`` there is a row for each day (``day``, and ``first``: runs that began on it).
+    ``per_day`` there is a row for each day (``day``, and ``first``: runs that began on it). ``wanted``:
+    dimension -> the values that count.
     """
     bounds = ledger.db.execute("SELECT MIN(day), MAX(day) FROM daily").fetchone()
     if bounds[0] is None:
@@ -31,12 +39,13 @@ def sum_days(
     groups = [*dims, *(["day"] if per_day else [])]
     sums = ", ".join(f"SUM({name}) AS {name}" for name in _SUMS)
     runs = "SUM(runs)" if per_day else "SUM(CASE WHEN day = ? THEN runs ELSE first END)"
-    values: list[int] = ([] if per_day else [since]) + [since, until]
+    where = matching(wanted or {})
+    values: list[Any] = ([] if per_day else [since]) + [since, until, *where.values]
     grouping = f"GROUP BY {', '.join(groups)}" if groups else ""
     columns = "".join(f"{name}, " for name in groups)
     return ledger.rows(
         f"SELECT {columns}{runs} AS runs, SUM(first) AS first, {sums} "  # noqa: S608  # names from Dims
-        f"FROM daily JOIN dims ON dims.id = dim_id WHERE day BETWEEN ? AND ? {grouping}",
+        f"FROM daily JOIN dims ON dims.id = dim_id WHERE day BETWEEN ? AND ? AND {where.sql} {grouping}",
         values,
     )
 
