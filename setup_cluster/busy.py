@@ -26,6 +26,10 @@ HOSTILE_REASON = "fan broken State=IDLE Gres=gpu:a100:99 CPUTot=1"
 _WAIT_S = 150.0
 
 
+class BusyError(Exception):
+    """The cluster cannot be made busy; the message says at which step."""
+
+
 @dataclass
 class Cluster:
     """A cluster that is up, and how commands reach it."""
@@ -36,15 +40,15 @@ class Cluster:
     def run(self, *argv: str, **environment: str) -> str:
         """Return what a command prints inside the cluster; it must succeed."""
         settings = [f"{name}={value}" for name, value in environment.items()]
-        words = [str(PROGRAM), "exec", self.name, "--", "env", *settings, *argv]
-        done = subprocess.run(words, capture_output=True, check=False, cwd="/tmp")
+        done = self.attempt("env", *settings, *argv)
         if done.returncode != 0:
-            raise SystemExit(f"{shlex.join(argv)}: {done.stdout.decode()}{done.stderr.decode()}")
+            raise BusyError(f"{shlex.join(argv)}: {done.stdout.decode()}{done.stderr.decode()}")
         return done.stdout.decode()
 
-    def set(self, *assignments: str) -> None:
-        """Change settings of the running cluster."""
-        subprocess.run([str(PROGRAM), "set", self.name, *assignments], check=True, capture_output=True)
+    def attempt(self, *argv: str) -> subprocess.CompletedProcess[bytes]:
+        """Run a command inside the cluster, which may fail."""
+        words = [str(PROGRAM), "exec", self.name, "--", *argv]
+        return subprocess.run(words, capture_output=True, check=False, cwd="/tmp")
 
     def submit(self, label: str, *options: str, command: str = "sleep 900") -> str:
         """Submit a job under a label; return its id."""
@@ -60,7 +64,8 @@ class Cluster:
         """Tell whether a node takes jobs; resume it when it is down."""
         state = self.run("sinfo", "--noheader", f"--nodes={name}", "--format=%T").split()[0]
         if state.startswith("down"):
-            self.run("scontrol", "update", f"node={name}", "state=resume")
+            # It may come back by itself at this moment (ReturnToService), and then cannot be resumed.
+            self.attempt("scontrol", "update", f"node={name}", "state=resume")
         return not state.startswith(("down", "drain"))
 
     def states(self, label: str) -> list[str]:
@@ -75,11 +80,15 @@ class Cluster:
 
 
 def wait_for(done: Callable[[], bool], what: str) -> None:
-    """Ask until it is so; end the program when it takes too long."""
+    """Ask until it is so.
+
+    Raises:
+        BusyError: it takes too long.
+    """
     deadline = time.monotonic() + _WAIT_S
     while not done():
         if time.monotonic() > deadline:
-            raise SystemExit(f"not within {_WAIT_S:g} s: {what}")
+            raise BusyError(f"not within {_WAIT_S:g} s: {what}")
         time.sleep(0.3)
 
 
@@ -92,6 +101,7 @@ def make_busy(cluster: Cluster) -> dict[str, str]:
     cluster.wait("preempted", "RUNNING")
     cluster.run("scontrol", "update", "node=cpu-2", "state=drain", f"reason={HOSTILE_REASON}")
     wait_for(lambda: "REQUEUED" in _booked(cluster, "requeued"), "slurmdbd knows of the requeue")
+    wait_for(lambda: "PENDING" in _booked(cluster, "too-big-now"), "slurmdbd knows of the job that waits")
     return cluster.jobs
 
 
@@ -134,7 +144,6 @@ def _requeued(cluster: Cluster) -> None:
     cluster.run("scontrol", "requeue", cluster.jobs["requeued"])
     cluster.run("scontrol", "update", "node=t4-2", "state=down", "reason=test")
     cluster.wait("node-failed", "PENDING")
-    # The node may be back by itself (ReturnToService), and then cannot be resumed.
     wait_for(lambda: cluster.node_is_up("t4-2"), "t4-2 is up")
     cluster.wait("preemptor", "COMPLETED", "COMPLETING")
 

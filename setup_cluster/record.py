@@ -15,10 +15,11 @@ import argparse
 import json
 import os
 import re
+import sys
 import time
 from pathlib import Path
 
-from busy import Cluster, begin_timeout, make_busy, make_quiet, wait_for_timeout
+from busy import BusyError, Cluster, begin_timeout, make_busy, make_quiet, wait_for_timeout
 
 from mlcost_hpc.slurm import commands
 from mlcost_hpc.slurm.parse_config import parse_helpformat, parse_version
@@ -101,9 +102,12 @@ def main() -> None:
     cluster = Cluster(options.name)
     start = int(time.time()) - 1
     print("making the cluster busy")
-    begin_timeout(cluster)
-    jobs = make_busy(cluster)
-    wait_for_timeout(cluster)
+    try:
+        begin_timeout(cluster)
+        jobs = make_busy(cluster)
+        wait_for_timeout(cluster)
+    except BusyError as error:
+        sys.exit(f"record: {error}")
     folder = save(cluster, start, jobs, options.out)
     make_quiet(cluster)
     print(f"the answers are in {folder}")
