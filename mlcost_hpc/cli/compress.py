@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from mlcost_hpc.compress.records import Result
 
 _BATCH = click.Path(path_type=Path, exists=True)
+_retry_option = click.option(
+    "--retry-failed", is_flag=True, help="Also do failed tasks again, whatever the cause."
+)
 
 
 @click.group()
@@ -28,11 +31,14 @@ def compress() -> None:
 
 @compress.command()
 @click.argument("plan", type=_BATCH)
-def run(plan: Path) -> None:
+@_retry_option
+def run(plan: Path, retry_failed: bool) -> None:
     """Do a plan's tasks here, one after the other, without Slurm; what is finished is not done again."""
     from mlcost_hpc.compress.local import run_here
 
     batch, manifest = _planned(plan)
+    if retry_failed:
+        _retry(batch, manifest)
     todo = _missing(batch, manifest)
     click.echo(f"{batch.folder}: {len(todo)} of {len(manifest.tasks)} tasks to do", err=True)
     run_here(batch, manifest, todo, _tell)
@@ -51,6 +57,7 @@ def run(plan: Path) -> None:
 )
 @click.option("--pack", "per_index", default=1, show_default=True, help="Tasks that one array task does.")
 @click.option("--throttle", type=click.IntRange(min=1), help="Most array tasks at a time.")
+@_retry_option
 @click.option("--first-stage/--no-first-stage", default=True, show_default=True, help="Prepare models first.")
 @rates_option
 @click.pass_obj
@@ -66,6 +73,7 @@ def submit(
     preemptible: bool,
     per_index: int,
     throttle: int | None,
+    retry_failed: bool,
     first_stage: bool,
     rates: Path | None,
 ) -> None:
@@ -80,6 +88,8 @@ def submit(
 
     launcher = context.launcher(rates)
     batch, manifest = _planned(plan)
+    if retry_failed:
+        _retry(batch, manifest)
     seconds = parse_time_limit(time_limit) if time_limit else None
     need = Need(
         cpus=cpus or manifest.settings.threads,
@@ -106,16 +116,20 @@ def submit(
 @compress.command()
 @click.argument("plan", type=_BATCH)
 @format_option
-def status(plan: Path, output_format: Format) -> None:
-    """Show how far a batch is."""
-    from mlcost_hpc.compress.progress import count_statuses
+@click.pass_obj
+def status(context: Context, plan: Path, output_format: Format) -> None:
+    """Show how far a batch is: finished tasks by status, the others by what Slurm says of them.
+
+    `lost` tasks have no row and are not in the queue any more: submit again and only they run.
+    """
+    from mlcost_hpc.compress.progress import count_statuses, whereabouts
 
     batch, manifest = _existing(plan)
     results = batch.results(manifest.tasks)
-    rows: list[dict[str, object]] = [
-        {"status": name, "tasks": count} for name, count in count_statuses(results).items()
-    ]
-    rows.append({"status": "missing", "tasks": len(manifest.tasks) - len(results)})
+    counts: dict[str, int] = dict(count_statuses(results).items())
+    open_tasks = {task.id for task in manifest.tasks} - {result.task for result in results}
+    counts |= whereabouts(open_tasks, _task_states(context, batch))
+    rows: list[dict[str, object]] = [{"status": name, "tasks": count} for name, count in counts.items()]
     print_rows(rows, {"status": "status", "tasks": "tasks"}, output_format, right=["tasks"])
 
 
@@ -238,6 +252,15 @@ def node(output_format: Format) -> None:
     print_rows([row], {"node_class": "class", "processor": "processor", "flags": "flags"}, output_format)
 
 
+def _task_states(context: Context, batch: Batch) -> dict[str, str]:
+    """Return task -> Slurm's state word of its newest try; empty for a batch that was never submitted."""
+    from mlcost_hpc.compress.submissions import read_submitted, states_by_task
+    from mlcost_hpc.compress.submit import ask_states
+
+    submitted = read_submitted(batch)
+    return states_by_task(submitted, ask_states(context.slurm, submitted)) if submitted else {}
+
+
 def _prices(context: Context, rates: Path | None, serve: tuple[str, ...]) -> Prices | None:
     """Return the price of a core where models will be served; None without a rate card."""
     from mlcost_hpc.compress.economics import Prices
@@ -280,6 +303,13 @@ def _existing(path: Path) -> tuple[Batch, Manifest]:
 def _folder(plan: Path, named: str | None) -> Path:
     """Return the batch folder of a plan: the named one, else ``<plan>-batch`` beside it."""
     return plan.parent / (named or f"{plan.stem}-batch")
+
+
+def _retry(batch: Batch, manifest: Manifest) -> None:
+    from mlcost_hpc.compress.progress import forget_failures
+
+    count = forget_failures(batch, batch.results(manifest.tasks))
+    click.echo(f"{count} failed tasks are done again", err=True)
 
 
 def _missing(batch: Batch, manifest: Manifest) -> tuple[Task, ...]:

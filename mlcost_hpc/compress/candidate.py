@@ -9,6 +9,8 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import msgspec
+
 from mlcost_hpc.compress import measure
 from mlcost_hpc.compress.evaluate import EVALUATION_BATCH, run_all, score
 from mlcost_hpc.compress.judge import judge
@@ -28,8 +30,28 @@ if TYPE_CHECKING:
     from mlcost_hpc.compress.manifest import Model, Settings
     from mlcost_hpc.compress.records import Latency, Score, Status
 
-QUICK_SECONDS = 0.4
-THOROUGH_SECONDS = 2.0
+
+class Effort(msgspec.Struct, frozen=True, kw_only=True):
+    """How thoroughly latency is measured.
+
+    Attributes:
+        seconds: time to spend on each batch size.
+        rounds: blocks in which original and candidate take turns.
+        batches: at most so many batch sizes, the largest first.
+        repeats: how often a disturbed measurement is done again.
+    """
+
+    seconds: float
+    rounds: int
+    batches: int
+    repeats: int
+
+
+QUICK = Effort(seconds=0.4, rounds=4, batches=1, repeats=0)
+"""Enough to choose a rung."""
+
+THOROUGH = Effort(seconds=2.0, rounds=10, batches=100, repeats=3)
+"""For the row of the table."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,7 +81,7 @@ class Candidate:
     outputs: list[Array]
 
 
-def weigh(path: Path, shared: Shared, model: Model, settings: Settings, *, seconds: float) -> Candidate:
+def weigh(path: Path, shared: Shared, model: Model, settings: Settings, effort: Effort) -> Candidate:
     """Return a candidate with its verdict.
 
     Args:
@@ -67,7 +89,7 @@ def weigh(path: Path, shared: Shared, model: Model, settings: Settings, *, secon
         shared: the original and its answers.
         model: limits and metric.
         settings: threads and batch sizes.
-        seconds: time to spend on the latency of each batch size.
+        effort: how thoroughly to measure.
 
     Raises:
         CompressError: it cannot be loaded or gives outputs of another shape.
@@ -78,7 +100,7 @@ def weigh(path: Path, shared: Shared, model: Model, settings: Settings, *, secon
     load_s = time.perf_counter() - began
     outputs = run_all(after, shared.feeds, call_size(facts, EVALUATION_BATCH))
     result = score(shared.outputs, outputs, shared.feeds, model.spec.metric)
-    latency = measure_all(open_session(shared.original, settings.threads), after, shared, settings, seconds)
+    latency = measure_all(open_session(shared.original, settings.threads), after, shared, settings, effort)
     changed = changed_ops(shared.facts, facts)
     status, reason = judge(
         model.limits,
@@ -106,16 +128,24 @@ def measure_all(
     after: ort.InferenceSession,
     shared: Shared,
     settings: Settings,
-    seconds: float,
+    effort: Effort,
 ) -> tuple[Latency, ...]:
     """Return the latency at each batch size that the model takes."""
     sizes = settings.batches if shared.facts.any_batch and shared.feeds.batched else (1,)
+    sizes = tuple(sorted(sizes)[-effort.batches :])
     found = []
     for size in sizes:
         count = call_size(shared.facts, size) if shared.feeds.batched else 1
         inputs = shared.feeds.at(0, count)
         found.append(
-            measure.compare(_call(before, inputs), _call(after, inputs), batch=count, seconds=seconds)
+            measure.compare(
+                _call(before, inputs),
+                _call(after, inputs),
+                batch=count,
+                seconds=effort.seconds,
+                rounds=effort.rounds,
+                repeats=effort.repeats,
+            )
         )
     return tuple(found)
 
@@ -152,4 +182,9 @@ def better(one: Candidate, other: Candidate | None, order: Sequence[Status]) -> 
     ranks = order.index(one.status), order.index(other.status)
     if ranks[0] != ranks[1]:
         return ranks[0] < ranks[1]
-    return one.latency[-1].speedup > other.latency[-1].speedup
+    return speed(one) > speed(other)
+
+
+def speed(candidate: Candidate) -> float:
+    """Return the speed-up at the largest batch size that was measured."""
+    return candidate.latency[-1].speedup

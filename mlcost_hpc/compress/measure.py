@@ -13,27 +13,29 @@ from collections.abc import Callable, Sequence
 from mlcost_hpc.compress.records import Latency, Spread
 
 LARGEST_DRIFT = 0.10
-MOST_REPEATS = 3
-_ROUNDS = 10
-_FEWEST_CALLS = 2
+_FEWEST_CALLS = 1
 _MOST_CALLS = 200
 
 Call = Callable[[], object]
 
 
-def compare(before: Call, after: Call, *, batch: int, seconds: float) -> Latency:
+def compare(
+    before: Call, after: Call, *, batch: int, seconds: float, rounds: int = 10, repeats: int = 3
+) -> Latency:
     """Return how long both calls take, measured in turns for about ``seconds``.
 
     Args:
         before: one call of the original.
         after: one call of the candidate.
         batch: samples per call, for the record.
-        seconds: time to spend; slow models get at least 20 calls each all the same.
+        seconds: time to spend; slow models get one call a round all the same.
+        rounds: blocks in which the two take turns.
+        repeats: how often to measure again while the original drifts.
     """
-    calls = _calls_per_round(before, after, seconds)
+    calls = _calls_per_round(before, after, seconds / rounds)
     best: Latency | None = None
-    for repeat in range(MOST_REPEATS + 1):
-        latency = _latency(_rounds(before, after, calls), batch, repeat)
+    for repeat in range(repeats + 1):
+        latency = _latency(_rounds(before, after, calls, rounds), batch, repeat)
         if best is None or latency.drift < best.drift:
             best = latency
         if latency.drift <= LARGEST_DRIFT:
@@ -65,14 +67,14 @@ def drift_of(times: Sequence[float]) -> float:
 
 def _calls_per_round(before: Call, after: Call, seconds: float) -> int:
     """Warm both up and return how many calls of each fill a round."""
-    both = min(_timed(before) + _timed(after) for _ in range(3))
-    return max(_FEWEST_CALLS, min(_MOST_CALLS, round(seconds / _ROUNDS / max(both, 1e-7))))
+    both = min(_timed(before) + _timed(after) for _ in range(2))
+    return max(_FEWEST_CALLS, min(_MOST_CALLS, round(seconds / max(both, 1e-7))))
 
 
-def _rounds(before: Call, after: Call, calls: int) -> list[tuple[list[float], list[float]]]:
+def _rounds(before: Call, after: Call, calls: int, count: int) -> list[tuple[list[float], list[float]]]:
     """Return the times of both, taken in short blocks in turns; a block's first call only warms caches."""
     rounds = []
-    for number in range(_ROUNDS):
+    for number in range(count):
         times: tuple[list[float], list[float]] = ([], [])
         pair = (0, 1) if number % 2 == 0 else (1, 0)
         for which in pair:

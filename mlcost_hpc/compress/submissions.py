@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 Kind = Literal["prepare", "task", "check"]
 
-_ENDED = frozenset(
+ENDED = frozenset(
     {
         "BOOT_FAIL",
         "CANCELLED",
@@ -37,6 +37,8 @@ _ENDED = frozenset(
         "TIMEOUT",
     }
 )
+"""Slurm's states from which a task does not come back by itself."""
+
 GIB = 1024**3
 _SMALLEST_MEMORY = 2 * GIB
 _PER_MODEL_BYTE = 8
@@ -86,16 +88,19 @@ def read_submitted(batch: Batch) -> list[Submitted]:
     return sorted(found, key=lambda item: item.submitted)
 
 
-def states_by_task(submitted: Sequence[Submitted], states: Mapping[str, str]) -> dict[str, str]:
-    """Return task id -> state of its newest array task, for those Slurm knows.
+def states_by_task(
+    submitted: Sequence[Submitted], states: Mapping[str, str], kind: Kind = "task"
+) -> dict[str, str]:
+    """Return task id (model name, for ``prepare``) -> state of its newest array task, if Slurm knows it.
 
     Args:
         submitted: array jobs, oldest first.
         states: array task (``17_3``) -> Slurm's state word.
+        kind: which array jobs.
     """
     found = {}
     for item in submitted:
-        if item.kind != "task":
+        if item.kind != kind:
             continue
         for index, pack in enumerate(item.packs):
             state = states.get(f"{item.job}_{index}")
@@ -106,7 +111,7 @@ def states_by_task(submitted: Sequence[Submitted], states: Mapping[str, str]) ->
 
 def under_way(states: Mapping[str, str]) -> set[str]:
     """Return the tasks that are queued or running, of task id -> state."""
-    return {task for task, state in states.items() if state not in _ENDED}
+    return {task for task, state in states.items() if state not in ENDED}
 
 
 def base_memory(manifest: Manifest, task: Task) -> int:

@@ -62,7 +62,8 @@ def submit(batch: Batch, manifest: Manifest, launcher: Launcher, orders: Orders)
         SlurmError: sbatch fails; what was submitted before it is kept.
     """
     earlier = read_submitted(batch)
-    states = states_by_task(earlier, ask_states(launcher.slurm, earlier))
+    said = ask_states(launcher.slurm, earlier)
+    states = states_by_task(earlier, said)
     results = {result.task: result for result in batch.results(manifest.tasks)}
     todo = [task for task in missing(manifest.tasks, results) if task.id not in under_way(states)]
     by_memory: dict[int, list[Task]] = defaultdict(list)
@@ -70,16 +71,17 @@ def submit(batch: Batch, manifest: Manifest, launcher: Launcher, orders: Orders)
         first = max(orders.need.memory or 0, base_memory(manifest, task))
         by_memory[memory_for(task, first, earlier, states, results.get(task.id))].append(task)
     done = []
-    dependency = ""
+    awaited = under_way(states_by_task(earlier, said, "prepare"))
     models = _models_to_prepare(batch, manifest, todo) if orders.first_stage else []
-    if models:
-        memory = max(by_memory)
-        done += [
-            _send(batch, launcher, orders, "prepare", packs, memory, "")
-            for packs in _split([(name,) for name in models], launcher.max_array_tasks)
-        ]
-        # Whatever comes of the first stage: a task that finds nothing makes it itself.
-        dependency = "afterany:" + ":".join(item.job for item in done)
+    packs_to_prepare: list[tuple[str, ...]] = [(name,) for name in models if name not in awaited]
+    done += [
+        _send(batch, launcher, orders, "prepare", packs, max(by_memory), "")
+        for packs in _split(packs_to_prepare, launcher.max_array_tasks)
+    ]
+    first_stage = [item.job for item in done]
+    first_stage += [item.job for item in earlier if item.kind == "prepare" and _names(item) & awaited]
+    # Whatever comes of the first stage: a task that finds nothing makes it itself.
+    dependency = f"afterany:{':'.join(first_stage)}" if first_stage else ""
     for memory, tasks in sorted(by_memory.items()):
         done += [
             _send(batch, launcher, orders, "task", packs, memory, dependency)
@@ -113,6 +115,10 @@ def _models_to_prepare(batch: Batch, manifest: Manifest, todo: Sequence[Task]) -
         for model in manifest.models
         if counts.get(model.name, 0) > 1 and not (batch.shared(model.key) / "shared.json").exists()
     ]
+
+
+def _names(item: Submitted) -> set[str]:
+    return {name for pack in item.packs for name in pack}
 
 
 def _split(packs: list[tuple[str, ...]], largest: int) -> list[tuple[tuple[str, ...], ...]]:

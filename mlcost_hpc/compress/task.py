@@ -204,6 +204,7 @@ def _settle_in(folder: Path) -> None:
     os.dup2(log, 1)
     os.dup2(log, 2)
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    os.environ["ORT_DISABLE_TELEMETRY"] = "1"
     os.environ["OMP_NUM_THREADS"] = str(cpus_of_job(os.environ))
 
 

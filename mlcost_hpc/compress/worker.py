@@ -13,7 +13,7 @@ import msgspec
 
 from mlcost_hpc.compress import node
 from mlcost_hpc.compress.auto import suitable
-from mlcost_hpc.compress.candidate import QUICK_SECONDS, THOROUGH_SECONDS, Candidate, gzip_size, weigh
+from mlcost_hpc.compress.candidate import QUICK, THOROUGH, Candidate, gzip_size, weigh
 from mlcost_hpc.compress.check import first_samples, keep_outputs
 from mlcost_hpc.compress.cores import lock_folder, pinned
 from mlcost_hpc.compress.evaluate import EVALUATION_BATCH, run_all, score
@@ -115,7 +115,7 @@ def _climb_and_weigh(
     deadline = time.monotonic() + _LADDER_SHARE * 60 * task_minutes
 
     def weigh_quickly(found: Subject) -> Candidate:
-        return weigh(found.onnx, shared, model, settings, seconds=QUICK_SECONDS)
+        return weigh(found.onnx, shared, model, settings, QUICK)
 
     for recipe in recipes:
         climb(recipe, subject, shop, weigh_quickly, deadline=deadline, result=way)
@@ -129,7 +129,7 @@ def _climb_and_weigh(
     _score_controls(shop, shared, model, settings)
     load_before = node.load_average()
     with pinned(settings.threads, lock_folder(), patience_s=_CORE_PATIENCE_S) as cores:
-        final = weigh(way.best.path, shared, model, settings, seconds=THOROUGH_SECONDS)
+        final = weigh(way.best.path, shared, model, settings, THOROUGH)
     artefact = _keep(final.path, batch.task_folder(task.id))
     keep_outputs(batch.task_folder(task.id), first_samples(final.outputs, len(shared.feeds)))
     return Result(

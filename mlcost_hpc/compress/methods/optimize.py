@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from mlcost_hpc.compress.methods.base import Method, Options, Rung, Subject, Workshop, only_rung
+from mlcost_hpc.compress.runtime import load_runtime
 
 
 class OptimizeOptions(Options, frozen=True, kw_only=True):
@@ -11,8 +12,7 @@ class OptimizeOptions(Options, frozen=True, kw_only=True):
 
 def apply(subject: Subject, rung: Rung, shop: Workshop) -> Subject:  # noqa: ARG001
     """Write the graph at the extended level: the level above it is laid out for the writer's processor."""
-    import onnxruntime as ort
-
+    ort = load_runtime()
     target = shop.path("optimized")
     options = ort.SessionOptions()
     options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_ENABLE_EXTENDED

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from mlcost_hpc.compress.evaluate import closeness
 from mlcost_hpc.compress.methods.quiet import quiet
 from mlcost_hpc.compress.onnxfile import inspect
-from mlcost_hpc.compress.runtime import first_line, open_session
+from mlcost_hpc.compress.runtime import first_line, load_runtime, open_session
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -66,8 +66,7 @@ def prepare(source: Path, feeds: Feeds, folder: Path, threads: int) -> tuple[Pat
 
 
 def _optimize(source: Path, target: Path) -> None:
-    import onnxruntime as ort
-
+    ort = load_runtime()
     options = ort.SessionOptions()
     options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_ENABLE_BASIC
     options.optimized_model_filepath = str(target)

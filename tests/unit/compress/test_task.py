@@ -56,6 +56,18 @@ def test_an_array_task_writes_one_whole_row(
     assert not list(batch.folder.rglob(".*")), "temporary files are left"
 
 
+def test_nothing_is_kept_or_sent_for_telemetry(
+    batch: Batch, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """The runtime's own usage reports are off: no store of them appears in the home folder."""
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    monkeypatch.delenv("ORT_DISABLE_TELEMETRY", raising=False)
+    (tmp_path / "home").mkdir()
+    manifest = batch.manifest()
+    assert tasks.do_task(batch, manifest, manifest.tasks[0]).score is not None
+    assert not list((tmp_path / "home").rglob("*nnxruntime*"))
+
+
 def test_a_finished_task_is_not_done_again(batch: Batch, monkeypatch: pytest.MonkeyPatch) -> None:
     """A second run keeps the row it finds."""
     manifest = batch.manifest()
