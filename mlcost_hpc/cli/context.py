@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from mlcost_hpc.errors import ConfigError
 
@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from mlcost_hpc.catalog import Catalog
     from mlcost_hpc.config import Settings
     from mlcost_hpc.launch.launcher import Launcher
+    from mlcost_hpc.launch.need import Need
     from mlcost_hpc.rates import RateBook
     from mlcost_hpc.slurm.api import Slurm
     from mlcost_hpc.slurm.connect import Connection
@@ -81,6 +82,18 @@ class Context:
     def slurm(self) -> Slurm:
         """The cluster."""
         return self.connection.slurm
+
+    def need(self, options: dict[str, Any]) -> Need:
+        """Return the need that the options of a command say.
+
+        Raises:
+            UsageError: when one of them cannot be read.
+        """
+        from datetime import UTC, datetime
+
+        from mlcost_hpc.cli.need_options import need_from
+
+        return need_from(options, self.catalog, datetime.now(UTC), self.settings.zone)
 
     def launcher(self, rates: Path | None) -> Launcher:
         """Return the launcher of this cluster with today's prices and the site's templates.

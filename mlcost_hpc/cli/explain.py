@@ -1,4 +1,4 @@
-"""A choice in words and columns: what fits at what price, and why the rest does not."""
+"""A choice in words and columns: every term of what fits, and why the rest does not."""
 
 from __future__ import annotations
 
@@ -7,30 +7,89 @@ from typing import TYPE_CHECKING
 from mlcost_hpc.cli.output import printable
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from mlcost_hpc.launch.choose import Candidate, Choice
 
-_MOST_REJECTED = 10
+_MOST = 12
+_HEAD = (
+    f"  {'partition':<12} {'GPUs':<15} {'per hour':>9} {'hours':>8} {'wait':>6} {'stops':>6} "
+    f"{'result in':>9} {'cost':>10}  {'on time':>7}"
+)
 
 
 def explain_choice(choice: Choice, currency: str) -> str:
     """Return the explanation of a choice, at most 100 columns wide."""
-    lines = [f"What fits, best first ({currency}):"]
-    lines.append(f"  {'partition':<16} {'GPU':<12} {'per hour':>12} {'hours':>8} {'at most':>12}  kind")
-    lines += [_line(candidate) for candidate in choice.ranked]
+    return "\n".join(printable(line) for line in _lines(choice, currency))
+
+
+def _lines(choice: Choice, currency: str) -> Iterator[str]:
+    yield f"What fits, best first (prices in {currency}; 'result in' counts waiting and requeueing):"
+    yield _HEAD
+    for candidate in choice.ranked[:_MOST]:
+        yield _row(candidate)
+    if len(choice.ranked) > _MOST:
+        yield f"  ... and {len(choice.ranked) - _MOST} more"
+    yield from _terms(choice.best, currency)
+    if choice.late:
+        yield f"Hardly in time (wanted: {choice.need.deadline_probability:.0%}):"
+        yield from (_row(candidate) for candidate in choice.late[:_MOST])
     if choice.rejected:
-        lines.append("What does not:")
-        for item in choice.rejected[:_MOST_REJECTED]:
+        yield "What does not fit:"
+        for item in choice.rejected[:_MOST]:
             why = "; ".join(miss.why for miss in item.misses)
-            lines.append(f"  {item.offer.partition:<16} {item.offer.label:<12} {why}")
-        if len(choice.rejected) > _MOST_REJECTED:
-            lines.append(f"  ... and {len(choice.rejected) - _MOST_REJECTED} more")
-    return "\n".join(printable(line) for line in lines)
+            yield f"  {item.offer.partition:<12} {item.offer.label:<15} {why}"
+        if len(choice.rejected) > _MOST:
+            yield f"  ... and {len(choice.rejected) - _MOST} more"
+    yield from (f"Note: {note}" for note in choice.notes)
 
 
-def _line(candidate: Candidate) -> str:
-    offer = candidate.offer
-    kind = "preemptible" if offer.preemptible else "guaranteed"
+def _row(candidate: Candidate) -> str:
+    offer, expected = candidate.offer, candidate.forecast
+    gpus = f"{candidate.gpus} x {offer.label}" if candidate.gpus else "none"
+    chance = "-" if expected.on_time is None else f"{expected.on_time:.0%}"
     return (
-        f"  {offer.partition:<16} {offer.label:<12} {candidate.per_hour:>12.4f} {candidate.hours:>8.2f} "
-        f"{candidate.cost:>12.4f}  {kind}"
+        f"  {offer.partition:<12} {gpus:<15} {candidate.per_hour:>9.4f} {expected.hours:>8.2f} "
+        f"{hours(expected.wait.seconds / 3600):>6} {expected.running.stops:>6.2f} "
+        f"{hours(expected.to_result_h):>9} {expected.cost:>10.4f}  {chance:>7}"
     )
+
+
+def _terms(best: Candidate, currency: str) -> Iterator[str]:
+    offer, expected = best.offer, best.forecast
+    yield f"The first, term by term (intervals hold 80 %), {best.offer.partition}:"
+    if expected.speed is None:
+        yield "  speed      no work was given (--work): the job is taken to fill its time limit"
+    else:
+        speed = expected.speed
+        yield (
+            f"  speed      {speed.per_second:.4g} a second ({speed.low:.4g} to {speed.high:.4g}): {speed.basis}"
+        )
+    wait, stops = expected.wait, expected.interruptions
+    yield (
+        f"  wait       {hours(wait.seconds / 3600)} ({hours(wait.low / 3600)} to {hours(wait.high / 3600)}): "
+        f"{wait.basis}"
+    )
+    rate = f"{stops.preemptions_per_hour:.3g} times an hour ({stops.low:.2g} to {stops.high:.2g})"
+    yield f"  preempted  {rate}: {stops.basis}" if offer.preemptible else "  preempted  never"
+    if offer.preemptible:
+        said = "time to save" if expected.saved else "NO time to save: work since the last save is lost"
+        yield f"             {offer.grace_time_s} s of grace: {said}; then {offer.preempt_mode.lower()}"
+    yield (
+        f"  running    {expected.work_h:.2f} h of work and {expected.running.overhead_h:.2f} h of saves, "
+        "restarts and lost work"
+    )
+    yield (
+        f"  cost       {best.per_hour:.4f} {currency} an hour x {expected.hours:.2f} h = {expected.cost:.4f} "
+        f"({expected.cost_low:.4f} to {expected.cost_high:.4f})"
+    )
+    yield f"  limit      {hours(expected.time_limit_s / 3600)} a run"
+
+
+def hours(amount: float) -> str:
+    """Return hours for people: ``45s``, ``12m``, ``3.5h``, ``2.1d``."""
+    if amount < 1 / 60:
+        return f"{amount * 3600:.0f}s"
+    if amount < 1:
+        return f"{amount * 60:.0f}m"
+    return f"{amount:.1f}h" if amount < 48 else f"{amount / 24:.1f}d"

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from mlcost_hpc.cli.need_options import need_from, need_options, rates_option
+from mlcost_hpc.cli.need_options import need_options, rates_option
 
 if TYPE_CHECKING:
     from mlcost_hpc.cli.context import Context
@@ -54,7 +54,7 @@ def submit(
     from mlcost_hpc.launch.named import is_function_name
 
     launcher = context.launcher(rates)
-    choice = launcher.choose(need_from(options))
+    choice = launcher.choose(context.need(options))
     name = job_name or _name_of(command)
     run_dir = (run_dir or launcher.new_run_dir(name)).absolute()
     is_function = len(command) == 1 and is_function_name(command[0])
@@ -97,7 +97,7 @@ def _tell(submission: Submission, choice: Choice, launcher: Launcher, output_for
             "nodes": best.shape.nodes,
             "preemptible": best.offer.preemptible,
             "per_hour": f"{best.per_hour:.6f}",
-            "expected_cost": f"{best.cost:.6f}",
+            "expected_cost": f"{best.forecast.cost:.6f}",
             "currency": launcher.currency,
             "run_dir": str(submission.run_dir),
             "log": submission.log,

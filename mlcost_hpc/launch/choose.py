@@ -7,35 +7,42 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from mlcost_hpc.errors import NoOfferError
+from mlcost_hpc.errors import BudgetError, NoOfferError, UsageError
+from mlcost_hpc.launch.evidence import Evidence
 from mlcost_hpc.launch.fit import Miss, misses
+from mlcost_hpc.launch.forecast import Forecast, forecast, job_speed
 from mlcost_hpc.launch.need import Need
 from mlcost_hpc.launch.offers import Offer
 from mlcost_hpc.launch.shape import Shape, held, shape_of
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from mlcost_hpc.catalog import Catalog
     from mlcost_hpc.rates import RateCard
 
+NO_EVIDENCE = Evidence()
+
 
 class Candidate(msgspec.Struct, frozen=True, kw_only=True):
-    """An offer that fits, with what it would cost.
+    """An offer that fits, with what it would take and cost.
 
     Attributes:
         offer: the offer.
         shape: what the job asks of each node there.
         per_hour: price of the whole job for one hour.
-        hours: hours it is expected to run at most: its time limit.
-        cost: ``per_hour`` times ``hours``.
+        forecast: every term of the expected run time and cost.
     """
 
     offer: Offer
     shape: Shape
     per_hour: Decimal
-    hours: Decimal
-    cost: Decimal
+    forecast: Forecast
+
+    @property
+    def gpus(self) -> int:
+        """GPUs in all."""
+        return self.shape.gpus * self.shape.nodes
 
 
 class Rejected(msgspec.Struct, frozen=True, kw_only=True):
@@ -57,11 +64,15 @@ class Choice(msgspec.Struct, frozen=True, kw_only=True):
         need: what was asked for.
         ranked: what fits, best first; never empty.
         rejected: what does not, nearest miss first.
+        late: what fits but will hardly be done by the deadline, surest first.
+        notes: what a person should know about the evidence.
     """
 
     need: Need
     ranked: tuple[Candidate, ...]
     rejected: tuple[Rejected, ...] = ()
+    late: tuple[Candidate, ...] = ()
+    notes: tuple[str, ...] = ()
 
     @property
     def best(self) -> Candidate:
@@ -69,50 +80,142 @@ class Choice(msgspec.Struct, frozen=True, kw_only=True):
         return self.ranked[0]
 
 
-def choose(need: Need, offers: Sequence[Offer], catalog: Catalog, card: RateCard) -> Choice:
-    """Rank the offers that fit a need: cheapest first.
+def choose(
+    need: Need,
+    offers: Sequence[Offer],
+    catalog: Catalog,
+    card: RateCard,
+    evidence: Evidence = NO_EVIDENCE,
+    barred: Mapping[str, str] | None = None,
+) -> Choice:
+    """Rank the offers that fit a need, least expected cost plus value of waiting first.
 
-    Among equally cheap ones a guaranteed place wins over a preemptible one, then idle GPUs win over busy
-    ones, then speed. The result depends on nothing but the arguments.
+    Among equally good ones a guaranteed place wins over a preemptible one, then idle GPUs win over busy ones,
+    then speed. The result depends on nothing but the arguments.
+
+    Args:
+        need: what the job needs.
+        offers: what the cluster has.
+        catalog: the GPU models.
+        card: the prices.
+        evidence: the past, measurements, and what stopping costs.
+        barred: partition -> why the user may not submit there.
 
     Raises:
-        NoOfferError: when nothing fits; names the nearest miss.
+        NoOfferError: when nothing fits, or nothing by the deadline; names the nearest miss.
+        BudgetError: when the cheapest costs more than the budget; names its cost.
+        UsageError: when the work is in steps and no speed was ever measured.
     """
     fitting: list[Candidate] = []
     rejected: list[Rejected] = []
     for offer in offers:
         if offer.has_gpus != (need.gpus > 0):
             continue
-        shape = shape_of(need, offer)
-        found = misses(need, offer, shape, catalog)
-        if found:
-            rejected.append(Rejected(offer=offer, misses=found))
-        else:
-            fitting.append(_candidate(need, offer, shape, card))
+        why = (barred or {}).get(offer.partition)
+        if why is not None:
+            rejected.append(Rejected(offer=offer, misses=(Miss(why=why),)))
+            continue
+        for wanted in _sizes(need):
+            shape = shape_of(wanted, offer)
+            found = misses(wanted, offer, shape, catalog)
+            if not found:
+                candidate = _candidate(wanted, offer, shape, catalog, card, evidence)
+                found = _unknown_speed(need, offer) if candidate is None else ()
+                fitting += [candidate] if candidate is not None else []
+            if found and wanted.gpus == need.gpus:
+                rejected.append(Rejected(offer=offer, misses=found))
     rejected.sort(key=lambda item: item.distance)
+    return _judge(need, fitting, rejected, evidence)
+
+
+def _judge(need: Need, fitting: list[Candidate], rejected: list[Rejected], evidence: Evidence) -> Choice:
     if not fitting:
+        _refuse_unmeasured(need, rejected)
         raise NoOfferError(_nearest(need, rejected))
-    fitting.sort(key=_order)
-    return Choice(need=need, ranked=tuple(fitting), rejected=tuple(rejected))
+    ordered = sorted(fitting, key=_order)
+    on_time = [item for item in ordered if _is_on_time(item, need)]
+    late = sorted(
+        (item for item in ordered if not _is_on_time(item, need)),
+        key=lambda item: -(item.forecast.on_time or 0),
+    )
+    if not on_time:
+        best = late[0]
+        raise NoOfferError(
+            f"nothing is done in time with {need.deadline_probability:.0%} probability; the surest is "
+            f"{best.offer.partition} with {best.gpus} x {best.offer.label}: {best.forecast.on_time:.0%}, "
+            f"done in {best.forecast.to_result_h:.1f} h"
+        )
+    affordable = [item for item in on_time if need.budget is None or item.forecast.cost <= need.budget]
+    if not affordable:
+        least = min(on_time, key=lambda item: item.forecast.cost)
+        raise BudgetError(
+            f"the budget is {need.budget}; the cheapest that fits is {least.offer.partition} with "
+            f"{least.gpus} x {least.offer.label}, expected to cost {least.forecast.cost:.4f}"
+        )
+    return Choice(
+        need=need,
+        ranked=tuple(affordable),
+        rejected=tuple(rejected),
+        late=tuple(late),
+        notes=evidence.notes,
+    )
 
 
-def _candidate(need: Need, offer: Offer, shape: Shape, card: RateCard) -> Candidate:
+def _sizes(need: Need) -> Iterator[Need]:
+    """Yield the need for every acceptable number of GPUs, doubling."""
+    yield need
+    count = need.gpus * 2
+    while need.gpus_max is not None and 0 < count <= need.gpus_max:
+        yield msgspec.structs.replace(need, gpus=count)
+        count *= 2
+
+
+def _candidate(
+    need: Need, offer: Offer, shape: Shape, catalog: Catalog, card: RateCard, evidence: Evidence
+) -> Candidate | None:
+    """Return the candidate of an offer that fits; None when the job's speed there is not known."""
+    speed = None
+    if need.work is not None:
+        speed = job_speed(need.work, offer, max(1, need.gpus), need, evidence, catalog)
+        if speed is None:
+            return None
     per_hour = card.per_hour(held(shape, offer), offer.partition, need.qos or "")
-    hours = Decimal(need.time_s) / 3600
-    return Candidate(offer=offer, shape=shape, per_hour=per_hour, hours=hours, cost=per_hour * hours)
+    expected = forecast(need, offer, shape, speed, per_hour, evidence)
+    return Candidate(offer=offer, shape=shape, per_hour=per_hour, forecast=expected)
+
+
+def _is_on_time(candidate: Candidate, need: Need) -> bool:
+    chance = candidate.forecast.on_time
+    return chance is None or chance >= need.deadline_probability
 
 
 def _order(candidate: Candidate) -> tuple[Decimal, bool, bool, float, str, str]:
     offer, shape = candidate.offer, candidate.shape
-    starts_now = offer.gpus_idle >= shape.gpus * shape.nodes and offer.cpus_idle >= shape.cpus * shape.nodes
+    starts_now = offer.gpus_idle >= candidate.gpus and offer.cpus_idle >= shape.cpus * shape.nodes
     return (
-        candidate.cost,
+        candidate.forecast.score,
         offer.preemptible,
         not starts_now,
         -(offer.tflops or 0.0),
         offer.partition,
         offer.gpu_type,
     )
+
+
+def _unknown_speed(need: Need, offer: Offer) -> tuple[Miss, ...]:
+    unit = "steps" if need.work is None else need.work.unit
+    why = f"nothing says how many {unit} a second this job does on {offer.label}"
+    return (Miss(why=why, is_unmeasured=True),)
+
+
+def _refuse_unmeasured(need: Need, rejected: Sequence[Rejected]) -> None:
+    if need.work is None or need.work.unit != "steps":
+        return
+    if any(miss.is_unmeasured for item in rejected for miss in item.misses):
+        raise UsageError(
+            "no speed of this job was ever measured, so steps say nothing about hours: run `mlcost "
+            "calibrate` first, or give the work as hours on a GPU (--work 10h@v100)"
+        )
 
 
 def _nearest(need: Need, rejected: Sequence[Rejected]) -> str:

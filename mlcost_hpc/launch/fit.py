@@ -24,10 +24,12 @@ class Miss(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         why: in words, with both numbers: ``h100 has 80 GiB; you asked for 96``.
         gap: how far off it is: what was asked over what is there, minus one; 1 for a plain no.
+        is_unmeasured: it would fit if the job's speed were known there.
     """
 
     why: str
     gap: float = 1.0
+    is_unmeasured: bool = False
 
 
 def misses(need: Need, offer: Offer, shape: Shape, catalog: Catalog) -> tuple[Miss, ...]:
@@ -47,7 +49,7 @@ def _misses(need: Need, offer: Offer, shape: Shape, catalog: Catalog) -> Iterato
     if need.gpus:
         yield from _gpu_misses(need, offer, shape)
     yield from _node_misses(offer, shape)
-    if offer.max_time_s is not None and need.time_s > offer.max_time_s:
+    if offer.max_time_s is not None and need.time_s is not None and need.time_s > offer.max_time_s:
         yield Miss(
             why=f"{offer.partition} allows {format_duration(offer.max_time_s)}; "
             f"you asked for {format_duration(need.time_s)}",

@@ -10,7 +10,9 @@ import msgspec
 from mlcost_hpc.reliability import daly_interval, expected_time, with_warned_stops
 
 if TYPE_CHECKING:
-    from mlcost_hpc.launch.history import History
+    from collections.abc import Sequence
+
+    from mlcost_hpc.launch.history import Sample
     from mlcost_hpc.launch.offers import Offer
 
 HOUR = 3600.0
@@ -68,13 +70,16 @@ class Running(msgspec.Struct, frozen=True, kw_only=True):
     interval_s: float
 
 
-def expect_interruptions(offer: Offer, history: History) -> Interruptions:
+def expect_interruptions(offer: Offer, here: Sequence[Sample]) -> Interruptions:
     """Return how often jobs are stopped on an offer: what was seen, and one imagined stop.
 
     That is the posterior mean of a Poisson rate with a Gamma(1, prior) prior. The interval is that of the
     square root of a Poisson count, which has a standard deviation of one half.
+
+    Args:
+        offer: where.
+        here: past runs in this partition.
     """
-    here = [sample for sample in history.samples if sample.partition == offer.partition]
     alike = [sample for sample in here if sample.gpu_type == offer.gpu_type]
     hours = sum(sample.elapsed_s for sample in alike) / HOUR
     nodes_failed = sum(sample.failed_node for sample in here)

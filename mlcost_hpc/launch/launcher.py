@@ -13,6 +13,9 @@ import msgspec
 
 from mlcost_hpc.errors import UsageError
 from mlcost_hpc.launch.choose import Choice, choose
+from mlcost_hpc.launch.evidence import Evidence, by_partition
+from mlcost_hpc.launch.history import History
+from mlcost_hpc.launch.interruption import Costs
 from mlcost_hpc.launch.market import Market, read_market
 from mlcost_hpc.launch.named import NamedFunction, check_function
 from mlcost_hpc.launch.offers import Offer, list_offers
@@ -26,6 +29,7 @@ if TYPE_CHECKING:
     from mlcost_hpc.catalog import Catalog
     from mlcost_hpc.launch.executor import RenderingExecutor
     from mlcost_hpc.launch.need import Need
+    from mlcost_hpc.launch.speed import Measurement
     from mlcost_hpc.rates import RateCard
     from mlcost_hpc.slurm.api import Slurm
 
@@ -81,13 +85,46 @@ class Launcher:
         settings = self.market.settings
         return min(settings.max_array_size, settings.max_array_tasks or settings.max_array_size)
 
-    def choose(self, need: Need) -> Choice:
+    def choose(self, need: Need, evidence: Evidence | None = None) -> Choice:
         """Return the ranked offers for a need.
+
+        Args:
+            need: what the job needs.
+            evidence: what is known beyond the offers; None = nothing, so as to ask the cluster no more.
 
         Raises:
             NoOfferError: when nothing fits; names the nearest miss.
+            BudgetError: when the cheapest costs more than the need's budget.
         """
-        return choose(need, self.offers, self.catalog, self.card)
+        return choose(need, self.offers, self.catalog, self.card, evidence or self.evidence())
+
+    def evidence(
+        self,
+        history: History | None = None,
+        *,
+        own: Sequence[Measurement] = (),
+        others: Sequence[Measurement] = (),
+        costs: Costs | None = None,
+    ) -> Evidence:
+        """Return evidence for a choice here.
+
+        Args:
+            history: the site's past.
+            own: speeds measured on this job.
+            others: speeds measured on other jobs.
+            costs: what stopping costs this job.
+        """
+        settings = self.market.settings
+        known = history or History()
+        return Evidence(
+            past=by_partition(known.samples),
+            own=tuple(own),
+            others=tuple(others),
+            costs=costs or Costs(),
+            kill_wait_s=settings.kill_wait_s,
+            requeue_delay_s=settings.requeue_delay_s,
+            notes=(known.note,) if history and known.note else (),
+        )
 
     def new_run_dir(self, name: str) -> Path:
         """Return a folder for a run that nothing has used yet; it is not made."""

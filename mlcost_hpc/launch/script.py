@@ -11,7 +11,7 @@ from mlcost_hpc.errors import UsageError
 from mlcost_hpc.units import format_duration
 
 if TYPE_CHECKING:
-    from mlcost_hpc.launch.choose import Choice
+    from mlcost_hpc.launch.choose import Candidate, Choice
 
 EXIT_REQUEUE = 85
 """Exit code with which a task says: saved, please requeue me."""
@@ -109,6 +109,7 @@ def build_script(
         UsageError: when a text holds a line break or another control character: sbatch cannot be given it.
     """
     need, best = choice.need, choice.best
+    limit = best.forecast.time_limit_s
     for what, text in (("job name", name), ("folder", run_dir), ("account", need.account or "")):
         refuse_control_characters(what, text)
     return JobScript(
@@ -118,8 +119,8 @@ def build_script(
         output=output,
         command=command,
         partitions=(best.offer.partition,),
-        time_limit=format_duration(need.time_s),
-        time_limit_s=need.time_s,
+        time_limit=format_duration(limit),
+        time_limit_s=limit,
         nodes=best.shape.nodes,
         gpus=best.shape.gpus,
         cpus=best.shape.cpus,
@@ -128,7 +129,7 @@ def build_script(
         gpu_model=best.offer.gpu_model,
         account=need.account or "",
         qos=need.qos or "",
-        lead_s=lead_time(need.time_s),
+        lead_s=lead_time(limit),
         preemptible=best.offer.preemptible,
         headline=headline(choice),
     )
@@ -144,10 +145,16 @@ def headline(choice: Choice) -> str:
     best = choice.best
     count = f"{best.shape.gpus * best.shape.nodes} x {best.offer.label}" if best.shape.gpus else "no GPUs"
     kind = "preemptible" if best.offer.preemptible else "guaranteed"
-    return (
-        f"{best.offer.partition} ({kind}), {count}, {best.per_hour:.4f} per hour, "
-        f"at most {best.cost:.4f} in {format_duration(choice.need.time_s)}"
-    )
+    return f"{best.offer.partition} ({kind}), {count}, {best.per_hour:.4f} per hour, {expected_cost(best)}"
+
+
+def expected_cost(candidate: Candidate) -> str:
+    """Return in words what a candidate is expected to cost."""
+    expected = candidate.forecast
+    if expected.speed is None:
+        return f"at most {expected.cost:.4f} in {format_duration(expected.time_limit_s)}"
+    span = f"{expected.cost_low:.4f} to {expected.cost_high:.4f}"
+    return f"about {expected.cost:.4f} ({span}) in {expected.hours:.1f} h"
 
 
 def refuse_control_characters(what: str, text: str) -> None:

@@ -23,8 +23,8 @@ _LEAST_PAIRS = 3
 
 # Deep learning is limited by arithmetic in some layers and by memory in others. Peak tensor arithmetic alone
 # says that a V100 is 28 K80s; measured, it is 3 to 12 of them. With this share of the logarithm the ratios
-# that are published for 26 kinds of training on three generations are met within a factor of 2.2 in 80 % of cases
-# (benchmarks/choice_regret.py); more arithmetic meets them worse.
+# that are published for 26 kinds of training on three generations are met within a factor of 2.2 in 80 % of
+# cases (benchmarks/choice_regret.py); more arithmetic meets them worse.
 _ARITHMETIC_SHARE = 0.2
 _UTILISATION = 0.35
 

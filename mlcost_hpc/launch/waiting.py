@@ -10,7 +10,7 @@ import msgspec
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from mlcost_hpc.launch.history import History, Sample
+    from mlcost_hpc.launch.history import Sample
     from mlcost_hpc.launch.offers import Offer
     from mlcost_hpc.launch.shape import Shape
 
@@ -36,15 +36,19 @@ class Wait(msgspec.Struct, frozen=True, kw_only=True):
     basis: str
 
 
-def expect_wait(offer: Offer, shape: Shape, history: History) -> Wait:
+def expect_wait(offer: Offer, shape: Shape, here: Sequence[Sample]) -> Wait:
     """Return how long a job of this shape will wait here.
 
-    Idle places start a job at once; other jobs ahead in the queue are not seen in that, so the upper end stays
-    that of the past. Slurm's own forecasts are not asked: they are wrong by half an hour where partitions
-    share nodes.
+    Idle places start a job at once, unless others in the queue are before it. Slurm's own forecasts are not
+    asked: they were measured to be half an hour wrong where partitions share nodes.
+
+    Args:
+        offer: where.
+        shape: what the job asks of each node there.
+        here: past runs in this partition.
     """
     idle = _is_idle(offer, shape)
-    alike, kind = _alike(offer, shape, history)
+    alike, kind = _alike(offer, shape, here)
     if len(alike) < _ENOUGH:
         seconds, low, high = _IDLE if idle else _UNKNOWN
         said = "enough is idle now" if idle else "nothing is idle now"
@@ -67,9 +71,8 @@ def _is_idle(offer: Offer, shape: Shape) -> bool:
     return offer.gpus_idle >= shape.gpus * shape.nodes and offer.cpus_idle >= shape.cpus * shape.nodes
 
 
-def _alike(offer: Offer, shape: Shape, history: History) -> tuple[Sequence[Sample], str]:
+def _alike(offer: Offer, shape: Shape, here: Sequence[Sample]) -> tuple[Sequence[Sample], str]:
     """Return the runs most like this one of which there are enough."""
-    here = [sample for sample in history.samples if sample.partition == offer.partition]
     gpus = shape.gpus * shape.nodes
     typed = [sample for sample in here if sample.gpu_type == offer.gpu_type]
     sized = [sample for sample in typed if sample.gpus and gpus and abs(math.log2(sample.gpus / gpus)) <= 1]

@@ -52,7 +52,7 @@ def test_cost_is_price_of_all_that_is_held_times_the_limit(launcher: Launcher) -
     """GPUs and CPUs both cost, with the partition's factor, for the whole time limit."""
     best = launcher.choose(Need(gpus=2, cpus=4, time_s=1800)).best
     assert best.per_hour == (2 * Decimal("1.80") + 8 * Decimal("0.01")) * Decimal("0.4")
-    assert best.cost == best.per_hour / 2
+    assert best.forecast.cost == best.per_hour / 2
 
 
 @pytest.mark.parametrize(
@@ -105,5 +105,5 @@ def test_what_is_chosen_fits_and_nothing_cheaper_does(
         assert not gpus or (offer.gpu_memory or 0) >= memory * GIB
         assert preemptible or not offer.preemptible
         assert offer.max_time_s is None or offer.max_time_s >= need.time_s
-    costs = [candidate.cost for candidate in choice.ranked]
+    costs = [candidate.forecast.cost for candidate in choice.ranked]
     assert costs == sorted(costs)

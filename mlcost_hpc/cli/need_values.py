@@ -1,0 +1,93 @@
+"""Values of the options that say what a job needs (pure)."""
+
+from __future__ import annotations
+
+import re
+from datetime import datetime, timedelta
+from decimal import Decimal, InvalidOperation
+from typing import TYPE_CHECKING
+
+from mlcost_hpc.errors import UsageError
+from mlcost_hpc.units import UnitError, parse_time_limit
+
+if TYPE_CHECKING:
+    from zoneinfo import ZoneInfo
+
+    from mlcost_hpc.catalog import Catalog
+    from mlcost_hpc.launch.need import Work
+
+_GPUS = re.compile(r"(\d{1,6})(?:-(\d{1,6}))?")
+_WORK = re.compile(
+    r"(?P<amount>\d+(?:\.\d+)?(?:e\d+)?)\s*(?P<unit>steps?|flops?|h)(?:@(?P<gpu>.+))?", re.IGNORECASE
+)
+
+
+def parse_gpus(text: str) -> tuple[int, int | None]:
+    """Return ``2`` as (2, None) and ``1-8`` as (1, 8).
+
+    Raises:
+        UsageError: for anything else.
+    """
+    match = _GPUS.fullmatch(text.strip())
+    if match is None or (match[2] is not None and not 0 < int(match[1]) <= int(match[2])):
+        raise UsageError(f"--gpus {text}: write a number, or a range like 1-8")
+    return int(match[1]), int(match[2]) if match[2] else None
+
+
+def parse_work(text: str, catalog: Catalog) -> Work:
+    """Return ``20000steps``, ``10h@v100`` or ``1e21flop`` as work.
+
+    Raises:
+        UsageError: for anything else, or a GPU that is not in the catalogue.
+    """
+    from mlcost_hpc.launch.need import Work
+
+    match = _WORK.fullmatch(text.strip())
+    if match is None or (match["gpu"] is not None) != (match["unit"].lower() == "h"):
+        raise UsageError(f"--work {text}: write 20000steps, 10h@v100 or 1e21flop")
+    amount = float(match["amount"])
+    if amount <= 0:
+        raise UsageError(f"--work {text}: there must be something to do")
+    if match["gpu"] is None:
+        return Work(amount=amount, unit="flop" if match["unit"].lower().startswith("flop") else "steps")
+    model = catalog.find(match["gpu"])
+    if model is None:
+        raise UsageError(f"--work {text}: {match['gpu']!r} is not in the GPU catalogue (mlcost gpu models)")
+    return Work(amount=amount, unit="hours", gpu_model=model.key)
+
+
+def parse_deadline(text: str, now: datetime, zone: ZoneInfo) -> float:
+    """Return the seconds from now until a deadline: ``2d``, or a time, in the site's zone if it names none.
+
+    Raises:
+        UsageError: when it cannot be read or is past.
+    """
+    try:
+        moment = datetime.fromisoformat(text.strip())
+    except ValueError:
+        moment = None
+    if moment is not None:
+        left = (moment if moment.tzinfo else moment.replace(tzinfo=zone)) - now
+    else:
+        try:
+            left = timedelta(seconds=parse_time_limit(text) or 0)
+        except UnitError:
+            raise UsageError(f"--deadline {text}: write 36h, 2d or 2026-12-24T18:00") from None
+    if left <= timedelta(0):
+        raise UsageError(f"--deadline {text}: that is past")
+    return left.total_seconds()
+
+
+def parse_money(option: str, text: str) -> Decimal:
+    """Return an amount of money.
+
+    Raises:
+        UsageError: when it is none, or negative.
+    """
+    try:
+        amount = Decimal(text)
+    except InvalidOperation:
+        amount = Decimal("NaN")
+    if not amount.is_finite() or amount < 0:
+        raise UsageError(f"{option} {text}: write an amount like 25 or 12.50")
+    return amount
