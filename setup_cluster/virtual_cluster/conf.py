@@ -111,7 +111,7 @@ def slurm_conf(facts: Facts, reader: Reader) -> str:
         *_node_lines(site, settings, ports),
         "",
         "# partitions",
-        *(_partition_line(partition, settings) for partition in site.partitions),
+        *(_partition_line(partition, site, settings) for partition in site.partitions),
     ]
     return _text(lines)
 
@@ -155,12 +155,16 @@ def _accounting(facts: Facts) -> list[str]:
         "AccountingStorageEnforce=associations,limits,qos",
         "AccountingStoreFlags=job_comment",
     ]
-    tracked = {
-        GpuTracking.TYPED: ["gres/gpu", *(f"gres/gpu:{kind}" for kind in facts.site.gpu_types())],
-        GpuTracking.UNTYPED: ["gres/gpu"],
-        GpuTracking.NONE: [],
-    }[facts.settings.gpu_tracking]
+    tracked = _tracked(facts.site, facts.settings)
     return [*lines, f"AccountingStorageTRES={','.join(tracked)}"] if tracked else lines
+
+
+def _tracked(site: Site, settings: Settings) -> list[str]:
+    """What accounting counts beyond CPUs, memory and nodes."""
+    if settings.accounting is Switch.OFF or settings.gpu_tracking is GpuTracking.NONE:
+        return []
+    types = site.gpu_types() if settings.gpu_tracking is GpuTracking.TYPED else ()
+    return ["gres/gpu", *(f"gres/gpu:{kind}" for kind in types)]
 
 
 def _user_signal(settings: Settings, version: SlurmVersion) -> list[str]:
@@ -207,7 +211,11 @@ def _gres_words(group: NodeGroup) -> list[str]:
     return [f"Gres={gres}"] if gres else []
 
 
-def _partition_line(partition: Partition, settings: Settings) -> str:
+def _partition_line(partition: Partition, site: Site, settings: Settings) -> str:
+    # slurmctld does not start with a weight for what accounting does not count.
+    weights = [
+        word for word in partition.billing.split(",") if "GRES" not in word or _tracked(site, settings)
+    ]
     yields = partition.preemptible and settings.preempt is Preempt.PARTITION
     words = [
         f"PartitionName={partition.name}",
@@ -217,7 +225,7 @@ def _partition_line(partition: Partition, settings: Settings) -> str:
         f"MaxTime={partition.max_time}",
         f"PriorityTier={partition.tier}",
         f"PriorityJobFactor={partition.tier}",
-        f'TRESBillingWeights="{partition.billing}"',
+        f'TRESBillingWeights="{",".join(weights)}"',
         "State=UP",
     ]
     if settings.preempt is Preempt.PARTITION:
