@@ -120,6 +120,8 @@ class Cluster:
             self._supervisor.end(["slurmdbd"], _END_SECONDS)
             self._supervisor.end(["mariadb", "munged"], _END_SECONDS)
             self._end_the_rest()
+            # Left-over sockets of dead steps would make a node believe that their jobs still run.
+            shutil.rmtree(self.layout.spool, ignore_errors=True)
             self._say(f"cluster '{self.layout.name}' is down")
 
     def purge(self) -> None:
