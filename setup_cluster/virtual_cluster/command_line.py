@@ -237,7 +237,8 @@ def _roots(home: Path, action: str, suite: str | None) -> int:
     users = [layout.name for layout in existing(home) if _runs_in(layout, suite)]
     if users:
         raise ClusterError(f"clusters run in it: {', '.join(users)}; take them down first")
-    remove(root_of(home, suite))
+    remove(root_of(home, suite), home)
+    print(f"{root_of(home, suite).folder} is removed")
     return 0
 
 

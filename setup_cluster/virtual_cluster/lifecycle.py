@@ -198,7 +198,11 @@ class Cluster:
             return Invocation(tuple(argv), {**environment, **self.environment(), "PATH": path})
         if not system.sees(folder):
             raise ClusterError(f"{folder} is not visible inside the cluster; the checkout and /tmp are")
-        inside = {**inside_environment(environment), **self.environment(), "PATH": f"{programs}:{PATH}"}
+        inside = {
+            **inside_environment(environment, self._home / "venvs"),
+            **self.environment(),
+            "PATH": f"{programs}:{PATH}",
+        }
         return Invocation(tuple(system.command_in(folder, argv)), inside)
 
     def nodes(self) -> list[NodeState]:

@@ -73,7 +73,7 @@ class Product:
             ["python3", "-m", "venv", str(self.folder)],
             [*pip, *constraints, "--editable", f"{self.checkout}{named}"],
         )
-        inside = inside_environment(environment) | {"PIP_CACHE_DIR": str(self.folder.parent / ".cache")}
+        inside = inside_environment(environment, self.folder.parent)
         for argv in calls:
             done = subprocess.run(
                 system.command(argv), env=inside, capture_output=True, text=True, check=False
@@ -91,6 +91,10 @@ class Product:
         return digest.hexdigest()
 
 
-def inside_environment(environment: Mapping[str, str]) -> dict[str, str]:
-    """The caller's environment without what points at the caller's own Python."""
-    return {key: value for key, value in environment.items() if key not in _FOREIGN}
+def inside_environment(environment: Mapping[str, str], venvs: Path) -> dict[str, str]:
+    """The caller's environment without what points at the caller's own Python.
+
+    pip's cache is beside the environments: what was built once is there when a root folder is made anew.
+    """
+    kept = {key: value for key, value in environment.items() if key not in _FOREIGN}
+    return {**kept, "PIP_CACHE_DIR": str(venvs / ".cache")}

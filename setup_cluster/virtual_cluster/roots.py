@@ -80,10 +80,12 @@ def make(root: Root, wanted: SlurmVersion, say: Callable[[str], None]) -> None:
         )
 
 
-def remove(root: Root) -> None:
-    """Remove a root folder. No cluster may run in it."""
+def remove(root: Root, home: Path) -> None:
+    """Remove a root folder and the virtual environment of its Python. No cluster may run in it."""
     # Its mounts are in the clusters' own namespaces: what is seen here is the folder's own content only.
     shutil.rmtree(root.folder)
+    root.folder.with_name(f"{root.suite}.log").unlink(missing_ok=True)
+    shutil.rmtree(home / "venvs" / root.suite, ignore_errors=True)
 
 
 def mmdebstrap_argv(suite: str, target: Path, mirror: str | None, acquire: Iterable[str]) -> list[str]:
