@@ -113,7 +113,7 @@ class RatedKind:
             return None
 
     def _must_check(self, card: RateCard) -> bool:
-        return card.reservations == "holder" or card.at(self.kind.partition).needs_gpus
+        return card.reservations == "holder" or self._rater.needs_gpus(card, self.kind.partition)
 
 
 class Kinds:

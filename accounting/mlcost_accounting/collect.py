@@ -74,7 +74,7 @@ class Collector:
         start = self._start(now) if since is None else since
         for begin, stop in slices(start, end):
             self._on_slice(begin, stop)
-            self._window(begin, stop)
+            self.window(begin, stop)
             move_cursor(self._ledger, self._cluster, begin, stop)
         self.open_runs(now)
 
@@ -86,11 +86,16 @@ class Collector:
             seen = int(self._clock())
             self._take(self._source.jobs([job for job, _ in some], min(when for _, when in some)), seen)
 
+    def first_start(self, through: int | None) -> int:
+        """Return from when a collection begins that follows one up to ``through`` (None = the first)."""
+        now = int(self._clock())
+        return now - FIRST_LOOK_S if through is None else through - LOOK_BACK_S
+
     def _start(self, now: int) -> int:
         through = read_cursor(self._ledger, self._cluster)
         return now - FIRST_LOOK_S if through is None else through - LOOK_BACK_S
 
-    def _window(self, start: int, end: int) -> None:
+    def window(self, start: int, end: int) -> None:
         """Take a slice; one that the cluster cannot answer is halved until it can."""
         seen = int(self._clock())
         try:
@@ -101,8 +106,8 @@ class Collector:
             if end - start <= SHORTEST_SLICE_S:
                 raise
             middle = (start + end) // 2
-            self._window(start, middle)
-            self._window(middle, end)
+            self.window(start, middle)
+            self.window(middle, end)
             return
         self._take(answer, seen)
 

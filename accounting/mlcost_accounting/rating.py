@@ -102,10 +102,14 @@ class Rater:
         book: the rate cards; None = usage only, every charge is refused for want of a price.
         catalog: GPU models.
         calendar: the site's days.
+
+    Attributes:
+        untracked: partitions with GPUs that the cluster does not count.
     """
 
     def __init__(self, book: RateBook | None, catalog: Catalog, calendar: Calendar) -> None:
         self.book = book
+        self.untracked: frozenset[str] = frozenset()
         self.calendar = calendar
         self._holdings = Holdings(catalog)
         self._cards: dict[int, RateCard] = {}
@@ -174,6 +178,10 @@ class Rater:
             and state not in card.state
             and state not in ("REVOKED", "RUNNING", "SUSPENDED")
         )
+
+    def needs_gpus(self, card: RateCard, partition: str) -> bool:
+        """Return True when a run without GPUs in its row cannot be trusted to have had none."""
+        return card.at(partition).needs_gpus or partition in self.untracked
 
     def rate(self, span: Span) -> Charge:
         """Return a run's charge, day by day; a run that held nothing has none."""
@@ -285,7 +293,7 @@ class Rater:
             if late > RUNAWAY_MARGIN_S:
                 return "runaway", f"still {span.state} {late // 3600} h after its time limit"
         card = self.rules(span)
-        if card.at(span.partition).needs_gpus and not self.held(span).gpus:
+        if self.needs_gpus(card, span.partition) and not self.held(span).gpus:
             why = f"partition {span.partition!r} has GPUs, but the accounting row counts none"
             return "untracked", f"{why}: AccountingStorageTRES lacks gres/gpu"
         return None

@@ -18,12 +18,14 @@ from mlcost_hpc.cli.accounting import (
     progress,
     rates_option,
 )
+from mlcost_hpc.cli.collecting import collector_of
 from mlcost_hpc.errors import RateError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from zoneinfo import ZoneInfo
 
+    from mlcost_accounting.bulk import Kinds
     from mlcost_accounting.ingest import Ingest, Intake
     from mlcost_accounting.ledger.store import Ledger
     from mlcost_accounting.savedfiles import SavedRows
@@ -75,6 +77,7 @@ def ingest(
     zone = context.settings.zone
     with open_ledger(context.ledger_path(ledger), zone) as opened:
         kinds = kinds_of(context, book_of(context, rates, opened))
+        kinds.rater.untracked = frozenset(filter(None, (opened.meta("untracked") or "").split(",")))
         with progress("charging again under the new prices", None) as show:
             rerated = hold_prices(opened, kinds, digest_of(kinds.rater.book, context.catalog), show)
         taker = Ingest(opened, kinds)
@@ -82,7 +85,7 @@ def ingest(
             files = [SavedRows(path, _names(fields), delimiter) for path in from_file]
             _from_files(files, taker, cluster.lower(), parse_zone(time_zone) if time_zone else zone)
         else:
-            _from_cluster(context, opened, taker, since, until)
+            _from_cluster(context, opened, taker, kinds, since, until)
         opened.refresh()
         _tell(taker.intake, rerated)
         _complain(opened)
@@ -107,27 +110,17 @@ def _show_bytes(saved: SavedRows, show: Callable[[int], None], _intake: Intake) 
 
 
 def _from_cluster(
-    context: Context, ledger: Ledger, taker: Ingest, since: str | None, until: str | None
+    context: Context, ledger: Ledger, taker: Ingest, kinds: Kinds, since: str | None, until: str | None
 ) -> None:
-    from mlcost_accounting.collect import Collector
-
-    from mlcost_hpc.slurm.sacct_source import RecordSource, SacctSource
-
-    slurm, zone = context.settings.slurm, context.settings.zone
-    source = (
-        SacctSource(timeout_s=slurm.timeout_s, cluster=slurm.cluster)
-        if context.slurm.name == "cli"
-        else RecordSource(context.slurm)
-    )
-    cluster = slurm.cluster or context.slurm.config()["ClusterName"]
-    with progress(f"reading {cluster}", None) as show:
+    zone = context.settings.zone
+    with progress("reading the cluster, days", None) as show:
         begin = [0]
 
         def on_slice(start: int, end: int) -> None:
             begin[0] = begin[0] or start
             show((end - begin[0]) // 86400)
 
-        Collector(source, cluster, taker, ledger, on_slice=on_slice).collect(
+        collector_of(context, ledger, taker, kinds, on_slice).collect(
             parse_when(since, zone) if since else None, parse_when(until, zone) if until else None
         )
 

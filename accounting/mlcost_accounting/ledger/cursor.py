@@ -21,6 +21,17 @@ def move_cursor(ledger: Ledger, cluster: str, start: int, end: int) -> None:
         ledger.set_meta(f"through:{cluster}", str(end))
 
 
+def read_back_cursor(ledger: Ledger, cluster: str) -> int | None:
+    """Return how far back the back-fill has come; None before it began."""
+    value = ledger.meta(f"back:{cluster}")
+    return None if value is None else int(value)
+
+
+def set_back_cursor(ledger: Ledger, cluster: str, moment: int) -> None:
+    """Note how far back the back-fill has come."""
+    ledger.set_meta(f"back:{cluster}", str(moment))
+
+
 def open_jobs(ledger: Ledger, cluster: str, seen_before: int) -> list[tuple[str, int]]:
     """Return (job id for sacct, submitted) of runs that have not ended and were last read before a time."""
     rows = ledger.db.execute(

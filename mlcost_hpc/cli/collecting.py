@@ -1,0 +1,105 @@
+"""Reading a live cluster's accounting: what ``ingest`` and ``daemon`` share."""
+
+from __future__ import annotations
+
+import getpass
+import os
+from typing import TYPE_CHECKING
+
+import click
+
+from mlcost_hpc.errors import SlurmCommandError, SlurmError, UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from mlcost_accounting.bulk import Kinds
+    from mlcost_accounting.collect import Collector
+    from mlcost_accounting.ingest import Ingest
+    from mlcost_accounting.ledger.store import Ledger
+
+    from mlcost_hpc.cli.context import Context
+    from mlcost_hpc.slurm.cluster_settings import ClusterSettings
+
+
+def collector_of(
+    context: Context, ledger: Ledger, taker: Ingest, kinds: Kinds, on_slice: Callable[[int, int], None]
+) -> Collector:
+    """Return what collects the configured cluster, after a look at whether its answers can be trusted.
+
+    Raises:
+        UsageError: when job data are private and this user would silently see only his own.
+        SlurmError: when the cluster does not answer.
+    """
+    from mlcost_accounting.collect import Collector
+
+    from mlcost_hpc.slurm.cluster_settings import read_cluster_settings
+    from mlcost_hpc.slurm.sacct_source import RecordSource, SacctSource
+
+    slurm = context.settings.slurm
+    settings = read_cluster_settings(context.slurm.config())
+    check_private_data(settings, slurm.timeout_s)
+    cluster = slurm.cluster or settings.cluster
+    keep_untracked(context, ledger, kinds, settings)
+    keep_hierarchy(ledger, cluster, slurm.timeout_s)
+    source = (
+        SacctSource(timeout_s=slurm.timeout_s, cluster=slurm.cluster)
+        if context.slurm.name == "cli"
+        else RecordSource(context.slurm)
+    )
+    return Collector(source, cluster, taker, ledger, on_slice=on_slice)
+
+
+def check_private_data(settings: ClusterSettings, timeout_s: float) -> None:
+    """Refuse to account with a user who sees only his own jobs.
+
+    Raises:
+        UsageError: naming the setting and the right that is missing.
+    """
+    from mlcost_hpc.slurm.process import run
+    from mlcost_hpc.slurm.sacctmgr import sees_all_jobs, show_admin_level
+
+    if "jobs" not in settings.private_data:
+        return
+    user = getpass.getuser()
+    answer = run(show_admin_level(user), timeout_s=timeout_s).stdout
+    if not sees_all_jobs(answer, os.getuid()):
+        raise UsageError(
+            f"this cluster has PrivateData=jobs and {user} is no operator: Slurm would show only jobs of "
+            f"{user} (sacctmgr modify user {user} set AdminLevel=Operator)"
+        )
+
+
+def keep_untracked(context: Context, ledger: Ledger, kinds: Kinds, settings: ClusterSettings) -> None:
+    """Note partitions whose GPUs Slurm does not count: their runs are refused, not charged as CPU jobs."""
+    untracked: list[str] = []
+    if not settings.tracks_gpus:
+        gpu_nodes = {node.name for node in context.slurm.nodes() if node.gpus}
+        untracked = sorted(
+            partition.name for partition in context.slurm.partitions() if gpu_nodes & {*partition.node_names}
+        )
+    if untracked:
+        click.echo(
+            "mlcost: this cluster does not count GPUs (AccountingStorageTRES lacks gres/gpu): runs in "
+            f"{', '.join(untracked)} are kept but not charged",
+            err=True,
+        )
+    ledger.set_meta("untracked", ",".join(untracked))
+    kinds.rater.untracked = frozenset(untracked)
+
+
+def keep_hierarchy(ledger: Ledger, cluster: str, timeout_s: float) -> None:
+    """Keep the tree of accounts; reports do without it where sacctmgr does not answer."""
+    from mlcost_accounting.ledger.hierarchy import keep_accounts
+
+    from mlcost_hpc.slurm.process import run
+    from mlcost_hpc.slurm.sacctmgr import parse_accounts, show_accounts
+
+    try:
+        keep_accounts(
+            ledger, cluster, parse_accounts(run(show_accounts(cluster), timeout_s=timeout_s).stdout)
+        )
+    except SlurmCommandError as error:
+        click.echo(f"mlcost: the tree of accounts is not read: {error}", err=True)
+    except SlurmError:
+        return
