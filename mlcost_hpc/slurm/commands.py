@@ -96,6 +96,11 @@ def sacct_jobs(
     return [*_sacct(fields, separator, cluster), f"--jobs={','.join(job_ids)}", f"--starttime=uts{since}"]
 
 
+def database_config() -> list[str]:
+    """Return the command that shows slurmdbd's settings, after the controller's own."""
+    return ["sacctmgr", "show", "configuration"]
+
+
 def admin_level(user: str) -> list[str]:
     """Return the command that tells a user's rights in accounting."""
     return ["sacctmgr", "--noheader", "--parsable2", "show", "user", f"name={user}", "format=adminlevel"]

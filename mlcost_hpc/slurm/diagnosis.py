@@ -6,12 +6,14 @@ What happens to a preempted job was measured signal by signal on real clusters; 
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Literal
 
 import msgspec
 
 from mlcost_hpc.slurm.api import UNTYPED, Node, Partition, Version
 from mlcost_hpc.slurm.cluster_settings import ClusterSettings
+from mlcost_hpc.slurm.values import parse_names, text_or_empty
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -24,6 +26,7 @@ EXIT_IN_GRACE_IS_PREEMPTION = Version(24, 5, 0)
 TEST_ONLY_MENDED = Version(25, 11, 0)
 """From here on ``sbatch --test-only`` estimates start times right where partitions share nodes."""
 
+_HIDES_JOBS = frozenset({"jobs", "usage", "accounts", "users"})
 _SLOW_REQUEUE_S = 60
 _SHORT_MEMORY_S = 60
 _SMALL_ARRAY = 1001
@@ -60,6 +63,7 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
         user: who asks.
         admin_level: ``None``, ``Operator`` or ``Administrator`` as accounting knows the user; empty = not
             known.
+        database: slurmdbd's own settings, empty where they cannot be asked for.
         inside_job: id of the job that this runs in, empty outside of jobs.
         environment_clusters: value of ``SLURM_CLUSTERS``, which redirects Slurm's commands.
     """
@@ -74,6 +78,7 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
     accounting_error: str = ""
     user: str = ""
     admin_level: str = ""
+    database: Mapping[str, str] = {}
     inside_job: str = ""
     environment_clusters: str = ""
 
@@ -205,21 +210,54 @@ def _accounting(facts: Facts, settings: ClusterSettings) -> Iterator[Finding]:
         )
         return
     yield Finding(check="accounting", status="ok", finding="sacct answers")
-    hidden = settings.private_data & {"jobs", "usage", "accounts", "users"}
-    if hidden and facts.admin_level in ("", "None"):
-        yield Finding(
-            check="accounting",
-            status="warning",
-            finding=f"{facts.user or 'this user'} sees own jobs only "
-            f"(PrivateData={','.join(sorted(settings.private_data))})",
-            advice="reports for a group need a user with AdminLevel=Operator, or the account's coordinator",
-        )
+    yield from _privacy(facts, settings)
+    yield from _database(facts.database)
     if not settings.stores_comment:
         yield Finding(
             check="accounting",
             status="info",
             finding="job comments are not kept (AccountingStoreFlags lacks job_comment)",
             advice="tags that jobs carry in their comment do not reach the reports",
+        )
+
+
+def _privacy(facts: Facts, settings: ClusterSettings) -> Iterator[Finding]:
+    """Say what is hidden: slurmdbd and slurmctld each have a PrivateData of their own."""
+    if facts.admin_level not in ("", "None"):
+        return
+    user = facts.user or "this user"
+    in_database = frozenset(parse_names(facts.database.get("PrivateData", ""))) & _HIDES_JOBS
+    if in_database:
+        yield Finding(
+            check="accounting",
+            status="warning",
+            finding=f"{user} sees own jobs only (slurmdbd's PrivateData={','.join(sorted(in_database))})",
+            advice="reports for a group need a user with AdminLevel=Operator, or the account's coordinator",
+        )
+    if "jobs" in settings.private_data:
+        yield Finding(
+            check="controller",
+            status="info",
+            finding=f"the queue shows {user} own jobs only (PrivateData=jobs)",
+            advice="how many others wait cannot be seen, so waits are guessed from history",
+        )
+
+
+def _database(database: Mapping[str, str]) -> Iterator[Finding]:
+    """Say for how long the past can be asked about."""
+    if kept := text_or_empty(database.get("PurgeJobAfter", "")):
+        yield Finding(
+            check="accounting",
+            status="info",
+            finding=f"slurmdbd deletes the records of jobs after {kept} (PurgeJobAfter)",
+            advice="what was ingested before stays in the ledger",
+        )
+    longest = database.get("MaxQueryTimeRange", "")
+    if longest and longest != "UNLIMITED":
+        yield Finding(
+            check="accounting",
+            status="info",
+            finding=f"slurmdbd refuses questions about more than {longest} at once (MaxQueryTimeRange)",
         )
 
 

@@ -11,7 +11,7 @@ from mlcost_hpc.errors import SlurmError
 from mlcost_hpc.slurm import commands
 from mlcost_hpc.slurm.cluster_settings import read_cluster_settings
 from mlcost_hpc.slurm.diagnosis import Facts
-from mlcost_hpc.slurm.parse_config import parse_version
+from mlcost_hpc.slurm.parse_config import parse_database_config, parse_version
 from mlcost_hpc.slurm.process import run
 from mlcost_hpc.slurm.values import text_or_empty
 
@@ -57,7 +57,9 @@ def examine(slurm: Slurm, *, why: str, user: str, environ: Mapping[str, str], ti
         slurm.runs(now - _LOOK_BACK_S, now)
     except SlurmError as error:
         return msgspec.structs.replace(facts, accounting_error=str(error))
-    return msgspec.structs.replace(facts, admin_level=_admin_level(user, timeout_s))
+    return msgspec.structs.replace(
+        facts, admin_level=_admin_level(user, timeout_s), database=_database_config(timeout_s)
+    )
 
 
 def _with_client_version(facts: Facts, timeout_s: float) -> Facts:
@@ -77,3 +79,11 @@ def _admin_level(user: str, timeout_s: float) -> str:
     lines = answer.strip().split("\n")
     level = lines[-1].strip() if lines else ""
     return text_or_empty(level) or "None"
+
+
+def _database_config(timeout_s: float) -> Mapping[str, str]:
+    """Return slurmdbd's own settings; none when they cannot be asked for."""
+    try:
+        return parse_database_config(run(commands.database_config(), timeout_s=timeout_s).stdout)
+    except SlurmError:
+        return {}

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 QUESTION = "scontrol show config"
+_DATABASE_HEADING = "SlurmDBD configuration:"
 _VERSION = re.compile(r"(?P<major>\d+)\.(?P<minor>\d+)(?:\.(?P<patch>\d+))?")
 
 
@@ -34,6 +35,21 @@ def parse_config(text: str) -> Mapping[str, str]:
             settings.setdefault(name.strip(), text_or_empty(value.strip()))
     if "SLURM_VERSION" not in settings:
         raise SlurmAnswerError(f"{QUESTION} answered something else than expected: {text.strip()[:120]!r}")
+    return settings
+
+
+def parse_database_config(text: str) -> Mapping[str, str]:
+    """Return slurmdbd's own settings of ``sacctmgr show configuration``; none is an empty text.
+
+    They follow the local ones under a heading of their own; without it there are none.
+    """
+    _, _, own = text.partition(_DATABASE_HEADING)
+    settings: dict[str, str] = {}
+    for line in own.split("\n"):
+        name, equals, value = line.partition("=")
+        if equals:
+            word = value.strip()
+            settings.setdefault(name.strip(), "" if word == "none" else text_or_empty(word))
     return settings
 
 

@@ -24,6 +24,14 @@ esac
 """
 
 
+SACCTMGR = r"""
+case "$*" in
+*user*) echo {level};;
+*configuration) printf '%s\n' 'PrivateData = none' '' 'SlurmDBD configuration:' 'PrivateData = jobs';;
+esac
+"""
+
+
 @pytest.fixture
 def commands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The folder of Slurm commands on PATH, with a controller that answers."""
@@ -42,7 +50,7 @@ def commands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         "sacct",
         'case "$*" in *help*) echo JobIDRaw JobID State Submit Start End ElapsedRaw Cluster;; esac',
     )
-    write(folder, "sacctmgr", "echo Operator")
+    write(folder, "sacctmgr", SACCTMGR.format(level="Operator"))
     return folder
 
 
@@ -69,7 +77,7 @@ def test_a_cluster_in_order(commands: Path, capsys: pytest.CaptureFixture[str]) 
 
 def test_a_plain_user_under_private_data(commands: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """A user without rights is warned that reports show own jobs only."""
-    write(commands, "sacctmgr", "echo None")
+    write(commands, "sacctmgr", SACCTMGR.format(level="None"))
     code, text = doctor(capsys)
     assert code == 0
     assert "ann sees own jobs only" in text

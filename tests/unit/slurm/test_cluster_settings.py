@@ -7,7 +7,12 @@ import pytest
 from mlcost_hpc.errors import SlurmAnswerError
 from mlcost_hpc.slurm.api import Version
 from mlcost_hpc.slurm.cluster_settings import read_cluster_settings
-from mlcost_hpc.slurm.parse_config import parse_config, parse_helpformat, parse_version
+from mlcost_hpc.slurm.parse_config import (
+    parse_config,
+    parse_database_config,
+    parse_helpformat,
+    parse_version,
+)
 
 CONFIG = """Configuration data as of 2026-11-25T06:16:50
 AccountingStorageTRES   = cpu,mem,energy,node,billing,gres/gpu,gres/gpu:a100
@@ -155,3 +160,13 @@ def test_answers_that_are_none(text: str) -> None:
 def test_fields_that_sacct_knows() -> None:
     """The table of names is read whatever its layout."""
     assert parse_helpformat("Account  AdminComment\nDBIndex\n") == {"account", "admincomment", "dbindex"}
+
+
+def test_slurmdbd_has_settings_of_its_own() -> None:
+    """Those behind its heading count, not the controller's of the same name before it."""
+    text = (
+        "Configuration data as of now\nPrivateData            = jobs,usage\n\nSlurmDBD configuration:\n"
+        "PrivateData            = none\nPurgeJobAfter          = 12months\n"
+    )
+    assert parse_database_config(text) == {"PrivateData": "", "PurgeJobAfter": "12months"}
+    assert parse_database_config("PrivateData = jobs\n") == {}

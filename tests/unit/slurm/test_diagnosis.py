@@ -113,14 +113,33 @@ def test_a_dead_database() -> None:
 )
 def test_private_data_hides_jobs_from_plain_users(level: str, hidden: bool) -> None:
     """An operator sees all; others must know that their reports are about themselves."""
-    said = problems(replace(GOOD, private_data=frozenset({"jobs"})), admin_level=level)
+    said = problems(database={"PrivateData": "jobs,events"}, admin_level=level)
     assert bool(said) is hidden
-    assert not hidden or said[0].finding == "ann sees own jobs only (PrivateData=jobs)"
+    assert not hidden or said[0].finding == "ann sees own jobs only (slurmdbd's PrivateData=jobs)"
+
+
+def test_a_private_queue_hides_who_waits() -> None:
+    """The controller's own setting hides the queue, not the accounting."""
+    private = replace(GOOD, private_data=frozenset({"jobs"}))
+    assert problems(private) == []
+    assert "the queue shows ann own jobs only (PrivateData=jobs)" in {
+        found.finding for found in findings(private)
+    }
+
+
+def test_how_long_the_past_can_be_asked_about() -> None:
+    """Purging and a limit on questions are told."""
+    text = str(findings(database={"PurgeJobAfter": "12months", "MaxQueryTimeRange": "30-00:00:00"}))
+    assert "deletes the records of jobs after 12months" in text
+    assert "more than 30-00:00:00 at once" in text
+    quiet = {"PurgeJobAfter": "NONE", "MaxQueryTimeRange": "UNLIMITED", "PrivateData": ""}
+    assert findings(database=quiet) == findings()
 
 
 def test_private_nodes_hide_no_jobs() -> None:
     """Only what hides jobs or usage matters to reports."""
-    assert problems(replace(GOOD, private_data=frozenset({"nodes"}))) == []
+    assert findings(replace(GOOD, private_data=frozenset({"nodes"}))) == findings()
+    assert problems(database={"PrivateData": "events"}) == []
 
 
 @pytest.mark.parametrize(

@@ -67,7 +67,7 @@ def test_waiting_tasks_of_an_array(text: str, tasks: list[str]) -> None:
 
 @pytest.mark.parametrize(("raw", "nodes", "job_id"), [(9, None, "7_0"), (7, "a1", "7_0"), (7, None, "7")])
 def test_the_first_task_of_an_array(raw: int, nodes: str | None, job_id: str) -> None:
-    """pyslurm has no index 0: it is told from the whole of an array that was cancelled before it began."""
+    """Pyslurm has no index 0: it is told from the whole of an array that was cancelled before it began."""
     record = SimpleNamespace(
         array_tasks_waiting=None,
         array_id=7,
