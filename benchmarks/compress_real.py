@@ -37,7 +37,8 @@ ENDINGS = {
     ".py": "python", ".js": "javascript", ".css": "css", ".html": "html", ".json": "json", ".c": "c",
     ".toml": "toml", ".xml": "xml", ".sh": "shell", ".pyc": "pythonbytecode", ".so": "elf", ".gz": "gzip",
     ".csv": "csv", ".rst": "rst", ".md": "markdown", ".png": "png", ".svg": "svg",
-    ".pl": "perl", ".pm": "perl", ".cpp": "cpp", ".npy": "npy", ".npz": "npz", ".ipynb": "ipynb", ".yaml": "yaml", ".po": "po",
+    ".pl": "perl", ".pm": "perl", ".cpp": "cpp", ".npy": "npy", ".npz": "npz",
+    ".ipynb": "ipynb", ".yaml": "yaml", ".po": "po",
 }  # fmt: skip
 
 

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from mlcost_hpc.compress.economics import Prices
     from mlcost_hpc.compress.manifest import Manifest, Task
     from mlcost_hpc.compress.records import Result
+    from mlcost_hpc.launch.launcher import Launcher
 
 _BATCH = click.Path(path_type=Path, exists=True)
 _retry_option = click.option(
@@ -203,13 +204,50 @@ def best(plan: Path, out: Path, prefer: Literal["speed", "size"]) -> None:
 
 
 @compress.command()
+@click.argument("models", nargs=-1, type=click.Path(path_type=Path, exists=True, dir_okay=False))
+@click.option("--recipe", "recipes", multiple=True, default=["auto"], show_default=True, help="Repeatable.")
+@click.option("--out", default="plan.toml", show_default=True, type=click.Path(path_type=Path))
+def plan(models: tuple[Path, ...], recipes: tuple[str, ...], out: Path) -> None:
+    """Write a plan for ONNX files; a .npz beside a model, with its name, is its evaluation data."""
+    from mlcost_hpc.compress.newplan import plan_text
+    from mlcost_hpc.compress.plan import load_plan
+
+    if out.exists():
+        raise UsageError(f"{out} exists already")
+    out.write_text(plan_text(models, recipes, out.parent), encoding="utf-8")
+    load_plan(out)
+    click.echo(f"wrote {out}: edit it, then mlcost compress submit {out}")
+
+
+@compress.command()
 @click.argument("plan", type=_BATCH)
+@click.option("--submit", "partition", metavar="PARTITION", help="Check there, as an array, instead of here.")
+@rates_option
 @format_option
-def check(plan: Path, output_format: Format) -> None:
+@click.pass_obj
+def check(
+    context: Context, plan: Path, partition: str | None, rates: Path | None, output_format: Format
+) -> None:
     """Run the candidates on this node and compare their answers with those of the node they were made on."""
+    batch, manifest = _existing(plan)
+    if partition is None:
+        _check_here(batch, manifest, output_format)
+    else:
+        _send_checks(context.launcher(rates), batch, manifest, partition)
+
+
+def _send_checks(launcher: Launcher, batch: Batch, manifest: Manifest, partition: str) -> None:
+    from mlcost_hpc.compress.submit import Orders, submit_checks
+    from mlcost_hpc.launch.need import Need
+
+    need = Need(cpus=manifest.settings.threads, time_s=1800, partitions=(partition,))
+    for item in submit_checks(batch, manifest, launcher, Orders(need=need)):
+        click.echo(f"job {item.job}: {len(item.packs)} checks on {item.partition}")
+
+
+def _check_here(batch: Batch, manifest: Manifest, output_format: Format) -> None:
     from mlcost_hpc.compress.check import check_here
 
-    batch, manifest = _existing(plan)
     rows = []
     for result in batch.results(manifest.tasks):
         if result.status == "ok":

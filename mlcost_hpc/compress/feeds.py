@@ -51,7 +51,11 @@ class Feeds:
     def at(self, start: int, size: int) -> dict[str, Array]:
         """Return one call's inputs: ``size`` samples from ``start``, going round when there are fewer."""
         if not self.batched:
-            return {name: array[start % len(self)] for name, array in self.arrays.items()}
+            place = start % len(self)
+            # A slice and a reshape, since indexing would turn a scalar input into no array at all.
+            return {
+                name: array[place : place + 1].reshape(array.shape[1:]) for name, array in self.arrays.items()
+            }
         rows = [(start + offset) % len(self) for offset in range(size)]
         return {name: array[rows] for name, array in self.arrays.items()}
 

@@ -20,7 +20,7 @@ _COLOURS = {
     "failed": "#8250df",
 }
 _WIDTH, _HEIGHT, _EDGE = 420, 260, 44
-_NUMBERS = ("shrink", "speedup_b1", "speedup_text", "size_text")
+_NUMBERS = ("shrink", "speedup_b1", "speedup_text", "size_text", "quality_text", "cost_text")
 _STYLE = """
 body { font: 14px/1.45 system-ui, sans-serif; margin: 2em auto; max-width: 76em; padding: 0 1em;
   color: #1f2328 }

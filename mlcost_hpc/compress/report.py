@@ -56,14 +56,19 @@ PEOPLE_COLUMNS = {
     "pareto": "best",
     "size_text": "size",
     "shrink": "smaller",
-    "speedup_b1": "speed, batch 1",
-    "speedup_text": "speed, batch",
+    "speedup_b1": "batch 1",
+    "speedup_text": "batch",
     "quality_text": "quality",
-    "cost_text": "a million costs",
 }
 """The same for people: fewer columns, with units."""
 
-PAGE_COLUMNS = {**PEOPLE_COLUMNS, "checked_on": "checked on", "pays_back": "pays back after", "reason": "why"}
+PAGE_COLUMNS = {
+    **PEOPLE_COLUMNS,
+    "cost_text": "a million costs",
+    "pays_back": "pays back after",
+    "checked_on": "checked on",
+    "why": "why not",
+}
 """Columns of the HTML page."""
 
 
@@ -206,7 +211,8 @@ def for_people(row: Mapping[str, Any]) -> dict[str, Any]:
     """Return a row with texts for the table."""
     return {
         **row,
-        "size_text": f"{_megabytes(row['size_before'])} -> {_megabytes(row['size_after'])}",
+        "size_text": _megabytes(row["size_after"]),
+        "why": "" if row["status"] == "ok" else "; ".join(filter(None, (row["reason"], row["next_step"]))),
         "shrink": None if row["shrink"] is None else f"{row['shrink']:.2f}x",
         "speedup_b1": None if row["speedup_b1"] is None else f"x{row['speedup_b1']:.2f}",
         "speedup_text": None if row["speedup"] is None else f"x{row['speedup']:.2f} ({row['batch']})",
@@ -228,12 +234,12 @@ def explanations(rows_for_people: Sequence[Mapping[str, Any]]) -> list[str]:
 def _cost(row: Mapping[str, Any]) -> str | None:
     if row["cost_before"] is None:
         return None
-    return f"{row['cost_before']:.4f} -> {row['cost_after']:.4f} {row['currency']}"
+    return f"{row['cost_before']:.4f} → {row['cost_after']:.4f} {row['currency']}"
 
 
 def _quality(row: Mapping[str, Any]) -> str:
     if row["metric_before"] is not None:
-        return f"{row['metric_before']:.4f} -> {row['metric_after']:.4f}"
+        return f"{row['metric_before']:.4f} → {row['metric_after']:.4f}"
     if row["agreement"] is not None:
         return f"agrees {100 * row['agreement']:.2f} %"
     return "-" if row["relative_error"] is None else f"error {row['relative_error']:.3g}"

@@ -90,6 +90,24 @@ def submit(batch: Batch, manifest: Manifest, launcher: Launcher, orders: Orders)
     return done
 
 
+def submit_checks(batch: Batch, manifest: Manifest, launcher: Launcher, orders: Orders) -> list[Submitted]:
+    """Submit a check of every candidate within its limits; returns the array jobs.
+
+    Raises:
+        NoOfferError: nothing on the cluster fits the need.
+        SlurmError: sbatch fails.
+    """
+    good = {result.task for result in batch.results(manifest.tasks) if result.status == "ok"}
+    tasks = [task for task in manifest.tasks if task.id in good]
+    if not tasks:
+        return []
+    memory = max(orders.need.memory or 0, *(base_memory(manifest, task) for task in tasks))
+    return [
+        _send(batch, launcher, orders, "check", packs, memory, "")
+        for packs in pack(tasks, orders.per_index, launcher.max_array_tasks)
+    ]
+
+
 def ask_states(slurm: Slurm, submitted: Sequence[Submitted]) -> dict[str, str]:
     """Return array task (``17_3``) -> state word, from accounting and, newer, from the controller."""
     if not submitted:

@@ -36,13 +36,17 @@ SAMPLE_SHARES = (1.0, 0.5, 0.125)
 
 EXIT_OUT_OF_MEMORY = 77
 
+PATIENCE_S = 10.0
+"""Seconds between telling a task that takes too long to stop and ending it."""
+
 
 class Work(msgspec.Struct, frozen=True, kw_only=True):
     """One array job's work.
 
     Attributes:
         batch: the batch folder.
-        kind: ``task``: do tasks; ``prepare``: make what the tasks of a model share.
+        kind: ``task``: do tasks; ``prepare``: make what the tasks of a model share; ``check``: run what tasks
+            made and compare its answers.
         packs: array index -> ids of the tasks (names of the models) it does, one after the other.
     """
 
@@ -112,6 +116,10 @@ def do_pack(work: Work, index: int, say: Callable[[str], None]) -> None:
             code, _ = _in_child(_prepare, (work.batch, name), 60 * manifest.task_minutes)
             stop_if_told(code)
             say(f"{name}: {'prepared' if code == 0 else 'not prepared: its tasks will say why'}")
+        elif work.kind == "check":
+            code, _ = _in_child(_check, (work.batch, name), 60 * manifest.task_minutes)
+            stop_if_told(code)
+            say(f"{name}: {'checked' if code == 0 else 'not checked: see its log.txt'}")
         else:
             row = do_task(batch, manifest, manifest.task(name))
             say(f"{row.model} {row.recipe}: {row.status}: {row.reason}")
@@ -164,7 +172,7 @@ def _in_child(
     out_of_time = child.exitcode is None
     if out_of_time:
         child.terminate()
-        child.join(10)
+        child.join(PATIENCE_S)
         if child.exitcode is None:
             child.kill()
             child.join()
@@ -195,6 +203,16 @@ def _prepare(folder: str, model_name: str) -> None:
     model = manifest.model(model_name)
     _settle_in(batch.folder / "shared" / f"log-{model.key}")
     ensure_shared(batch, model, manifest.settings)
+
+
+def _check(folder: str, task_id: str) -> None:
+    """Run a task's artefact here and compare its answers."""
+    from mlcost_hpc.compress.check import check_here
+
+    batch = Batch(Path(folder))
+    manifest = batch.manifest()
+    _settle_in(batch.task_folder(task_id))
+    check_here(batch, manifest, manifest.task(task_id))
 
 
 def _settle_in(folder: Path) -> None:

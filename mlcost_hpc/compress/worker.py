@@ -20,12 +20,13 @@ from mlcost_hpc.compress.evaluate import EVALUATION_BATCH, run_all, score
 from mlcost_hpc.compress.failure import explain
 from mlcost_hpc.compress.ladder import Climb, climb
 from mlcost_hpc.compress.manifest import Manifest, Model, Settings, Task, hash_file
+from mlcost_hpc.compress.memory import peak_growth
 from mlcost_hpc.compress.methods import METHODS
 from mlcost_hpc.compress.methods.base import NotApplicableError, Subject, Workshop
 from mlcost_hpc.compress.recipes import AUTO, Recipe, chain
 from mlcost_hpc.compress.records import Place, Result
 from mlcost_hpc.compress.runtime import open_session
-from mlcost_hpc.compress.shared import Shared, ensure_shared, teacher_answers
+from mlcost_hpc.compress.shared import Shared, call_size, ensure_shared, teacher_answers
 from mlcost_hpc.compress.versions import library_versions
 from mlcost_hpc.train.atomic import write_file
 
@@ -130,6 +131,7 @@ def _climb_and_weigh(
     load_before = node.load_average()
     with pinned(settings.threads, lock_folder(), patience_s=_CORE_PATIENCE_S) as cores:
         final = weigh(way.best.path, shared, model, settings, THOROUGH)
+    peak = _peak_memory(final.path, shared, settings)
     artefact = _keep(final.path, batch.task_folder(task.id))
     keep_outputs(batch.task_folder(task.id), first_samples(final.outputs, len(shared.feeds)))
     return Result(
@@ -147,6 +149,7 @@ def _climb_and_weigh(
         kept_fp32=final.facts.float_bytes,
         attempts=tuple(way.attempts),
         load_s=round(final.load_s, 4),
+        peak_memory=peak,
         place=_place(settings, cores, load_before),
         artefact=str(artefact.relative_to(batch.folder)),
         artefact_sha256=hash_file(artefact),
@@ -192,6 +195,16 @@ def _workshop(scratch: Path, shared: Shared, settings: Settings, sample_share: f
         reduce_range=node.needs_reduced_range(settings.serving),
         processor_flags=flags,
     )
+
+
+def _peak_memory(path: Path, shared: Shared, settings: Settings) -> int | None:
+    """Return by how much memory grows while the artefact is loaded and run at the largest batch size."""
+    count = call_size(shared.facts, max(settings.batches))
+    with peak_growth() as peak:
+        session = open_session(path, settings.threads)
+        session.run(None, shared.feeds.at(0, count))
+        del session
+    return peak.growth
 
 
 def _keep(path: Path, folder: Path) -> Path:

@@ -39,6 +39,14 @@ def test_one_axis_more_means_one_call_a_sample(tmp_path: Path) -> None:
     assert [call["x"].shape for call in feeds.calls(2)] == [(2, 3)] * 4
 
 
+def test_a_scalar_input_stays_an_array(tmp_path: Path) -> None:
+    """A sample rate, say, is fed as an array without axes, which is what the runtime takes."""
+    port = Port(name="rate", dtype="int64", shape=())
+    [first, _] = load_feeds(save(tmp_path, rate=np.array([16000, 8000])), [port]).calls(1)
+    assert isinstance(first["rate"], np.ndarray)
+    assert first["rate"].shape == ()
+
+
 @pytest.mark.parametrize(
     ("arrays", "words"),
     [

@@ -122,6 +122,48 @@ def test_out_of_memory_may_run_again_a_crash_may_not(batch: Batch) -> None:
     assert not tasks.should_rerun(msgspec.structs.replace(row, status="wrong", cause=""))
 
 
+def short_of_memory(folder: str, task_id: str, share: float) -> None:
+    """Need too much unless only half of the samples are taken."""
+    if share > 0.5:
+        os._exit(tasks.EXIT_OUT_OF_MEMORY)
+    row = Result(task=task_id, model="linear", recipe="r", status="ok", reason=f"with {share} of the samples")
+    Batch(Path(folder)).write_result(row)
+
+
+def test_a_task_short_of_memory_tries_again_with_fewer_samples(
+    batch: Batch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Calibration that does not fit is done with half of the samples before it is given up."""
+    monkeypatch.setattr(tasks, "_child", short_of_memory)
+    manifest = batch.manifest()
+    assert tasks.do_task(batch, manifest, manifest.tasks[0]).reason == "with 0.5 of the samples"
+
+
+def told_to_stop(folder: str, task_id: str, share: float) -> None:
+    os.kill(os.getpid(), signal.SIGTERM)
+
+
+def test_a_preempted_task_leaves_no_row_and_asks_for_a_requeue(
+    batch: Batch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The signal Slurm sends to all processes is no failure of the task."""
+    monkeypatch.setattr(tasks, "_child", told_to_stop)
+    manifest = batch.manifest()
+    with pytest.raises(SystemExit) as left:
+        tasks.do_task(batch, manifest, manifest.tasks[0])
+    assert left.value.code == 85
+    assert batch.result(manifest.tasks[0].id) is None
+
+
+def test_a_task_that_takes_too_long_is_ended(batch: Batch, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A library that hangs costs its own row only, even when it ignores being told to stop."""
+    monkeypatch.setattr(tasks, "_child", hang)
+    monkeypatch.setattr(tasks, "PATIENCE_S", 1.0)
+    manifest = msgspec.structs.replace(batch.manifest(), task_minutes=0.05)
+    row = tasks.do_task(batch, manifest, manifest.tasks[0])
+    assert (row.status, row.cause) == ("failed", "time")
+
+
 @pytest.mark.parametrize("index", ["", "7", "x"])
 def test_a_wrong_array_index_is_wrong_usage(
     batch: Batch, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], index: str
