@@ -93,7 +93,8 @@ def _send_webhook(event: Event, channel: Channel) -> None:
         with opener.open(request, timeout=channel.timeout_s) as answer:
             answer.read(1024)
     except HTTPError as error:
-        raise SendError(f"webhook at {parts.hostname} answered {error.code}") from None
+        with error:  # it holds the open connection
+            raise SendError(f"webhook at {parts.hostname} answered {error.code}") from None
     except (URLError, HTTPException, OSError) as error:
         reason = getattr(error, "reason", error)
         raise SendError(f"webhook at {parts.hostname}: {_one_line(str(reason))}") from None

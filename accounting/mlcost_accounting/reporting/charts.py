@@ -8,6 +8,7 @@ show under the pointer. Beside every chart stands a table with the same numbers.
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from markupsafe import Markup
@@ -71,9 +72,7 @@ def _stacked(
     shape: Shape,
     key: str,
 ) -> Markup:
-    import pygal
-
-    chart: Any = pygal.StackedBar(
+    chart: Any = _pygal().StackedBar(
         css=[],
         js=[],
         disable_xml_declaration=True,
@@ -102,6 +101,17 @@ def _stacked(
     root.insert(0, _element(root, "desc", description, f"{identity}-text"))
     root.insert(0, _element(root, "title", title, f"{identity}-title"))
     return Markup(_serialise(root))  # noqa: S704  # an XML tree, serialised: every text in it is escaped
+
+
+def _pygal() -> Any:
+    """Return pygal, without the import hook for old plug-ins that it leaves behind.
+
+    The hook lacks what Python's import system asks for today, so that every later import warns.
+    """
+    import pygal
+
+    sys.meta_path[:] = [finder for finder in sys.meta_path if type(finder).__module__ != "pygal"]
+    return pygal
 
 
 def _strip(root: Any) -> None:
