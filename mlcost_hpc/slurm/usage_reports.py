@@ -1,0 +1,65 @@
+"""Slurm's own sums of usage: ``sreport``, ``scontrol show assoc_mgr`` (argument lists, parsers; pure)."""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime
+
+_SREPORT_TRES = {"cpu": "cpu", "gres/gpu": "gpu"}
+_ASSOCIATION = re.compile(r"^ClusterName=\S+ Account=(?P<account>\S+) UserName=(?P<user>\S*?)(?:\(\d+\))? ")
+_USED = re.compile(r"([\w/:.-]+)=[^(,]*\((\d+)\)")
+
+
+def sreport_accounts(cluster: str, start: int, end: int) -> list[str]:
+    """Return the command for CPU and GPU seconds by account and user; run it with ``TZ=UTC``.
+
+    Args:
+        cluster: the cluster.
+        start: UTC seconds, a full hour: sreport counts in hours.
+        end: the same.
+    """
+    return [
+        "sreport", "--noheader", "--parsable2", "-t", "Seconds", "-T", "cpu,gres/gpu", "cluster",
+        "AccountUtilizationByUser", f"cluster={cluster}", f"start={_local(start)}", f"end={_local(end)}",
+        "format=Account,Login,TRESName,Used",
+    ]  # fmt: skip
+
+
+def parse_sreport(text: str) -> dict[str, dict[str, int]]:
+    """Return account -> ``cpu`` and ``gpu`` seconds, what its own users used (not the accounts below it)."""
+    used: dict[str, dict[str, int]] = {}
+    for line in text.splitlines():
+        fields = line.split("|")
+        if len(fields) != 4 or not fields[1] or fields[2] not in _SREPORT_TRES:
+            continue
+        sums = used.setdefault(fields[0], {"cpu": 0, "gpu": 0})
+        sums[_SREPORT_TRES[fields[2]]] += int(fields[3] or 0)
+    return used
+
+
+def show_associations() -> list[str]:
+    """Return the command for what the controller counts against limits."""
+    return ["scontrol", "show", "assoc_mgr", "flags=assoc"]
+
+
+def parse_associations(text: str) -> dict[str, dict[str, int]]:
+    """Return account -> ``cpu`` and ``gpu`` minutes that count against limits, summed over its users.
+
+    These decay (PriorityDecayHalfLife), are scaled by UsageFactor and begin anew at the controller's reset.
+    """
+    used: dict[str, dict[str, int]] = {}
+    account = ""
+    for line in text.splitlines():
+        match = _ASSOCIATION.match(line)
+        if match:
+            account = match["account"] if match["user"] else ""
+        elif account and line.strip().startswith("GrpTRESMins="):
+            counts = dict(_USED.findall(line.strip().removeprefix("GrpTRESMins=")))
+            sums = used.setdefault(account, {"cpu": 0, "gpu": 0})
+            sums["cpu"] += int(counts.get("cpu", 0))
+            sums["gpu"] += int(counts.get("gres/gpu", 0))
+    return used
+
+
+def _local(moment: int) -> str:
+    return datetime.fromtimestamp(moment, UTC).strftime("%Y-%m-%dT%H:%M:%S")
