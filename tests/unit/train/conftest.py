@@ -49,7 +49,7 @@ class Worker:
 
     def end(self, send: str = "") -> tuple[int, str, str]:
         """Wait for the end; return exit code, the rest of stdout, stderr."""
-        out, err = self.process.communicate(send, timeout=60)
+        out, err = self.process.communicate(send, timeout=240)
         return self.process.returncode, out, err
 
 
