@@ -254,6 +254,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--packages", type=Path, default=os.environ.get("MLCOST_BENCH_PACKAGES"))
     parser.add_argument("--recipes", nargs="+", default=RECIPES)
+    parser.add_argument("--retry-failed", action="store_true", help="do failed cells again")
     parser.add_argument("--work", type=Path, default=HERE.parent / "build" / "compress-real")
     arguments = parser.parse_args()
     if arguments.packages is None:
@@ -263,13 +264,15 @@ def main() -> None:
     from mlcost_hpc.compress.local import run_here
     from mlcost_hpc.compress.manifest import expand
     from mlcost_hpc.compress.plan import load_plan
-    from mlcost_hpc.compress.progress import missing
+    from mlcost_hpc.compress.progress import forget_failures, missing
     from mlcost_hpc.compress.report import rows
 
     plan = build(Path(arguments.packages).resolve(), arguments.work, arguments.recipes)
     manifest = expand(load_plan(plan), plan)
     batch = Batch(arguments.work / "batch")
     batch.write_manifest(manifest)
+    if arguments.retry_failed:
+        forget_failures(batch, batch.results(manifest.tasks))
     done = {result.task: result for result in batch.results(manifest.tasks)}
     began = time.monotonic()
     run_here(

@@ -52,10 +52,10 @@ def train(model: nn.Module, x: torch.Tensor, y: torch.Tensor, epochs: int) -> No
     model.eval()
 
 
-def plan_text(recipes: list[str]) -> str:
+def plan_text(models: list[str], recipes: list[str]) -> str:
     """Return the plan."""
     lines = ['name = "digits"', f"recipes = {recipes!r}".replace("'", '"'), ""]
-    for name in MODELS:
+    for name in models:
         lines += [
             "[[model]]",
             f'name = "{name}"',
@@ -73,6 +73,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--out", type=Path, required=True, help="folder to write to")
     parser.add_argument("--recipes", nargs="+", default=["int8-dynamic"], help="recipes of the plan")
+    parser.add_argument("--models", nargs="+", choices=list(MODELS), default=list(MODELS))
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()
     out: Path = arguments.out
@@ -81,7 +82,8 @@ def main() -> None:
     np.savez(out / "train.npz", image=x[TEST:], labels=y[TEST:])
     np.savez(out / "test.npz", image=x[:TEST], labels=y[:TEST])
     shutil.copy(Path(__file__).parent / "digits_models.py", out)
-    for name, (build, epochs) in MODELS.items():
+    for name in arguments.models:
+        build, epochs = MODELS[name]
         began = time.monotonic()
         torch.manual_seed(arguments.seed)
         model = build()
@@ -97,7 +99,7 @@ def main() -> None:
             f"{time.monotonic() - began:.1f} s",
             flush=True,
         )
-    (out / "plan.toml").write_text(plan_text(arguments.recipes), encoding="utf-8")
+    (out / "plan.toml").write_text(plan_text(arguments.models, arguments.recipes), encoding="utf-8")
     print(f"wrote {out / 'plan.toml'}")
 
 
