@@ -163,6 +163,26 @@ def test_end_within_the_grace_time_is_given_again(batch: Batch) -> None:
     assert (again.returncode, again.stdout) == (3, "")
 
 
+def test_good_end_after_a_preemption_is_not_run_again(batch: Batch) -> None:
+    """Slurm 24.11 runs a job that was preempted before once more after its end: nothing is done twice."""
+    assert batch.run("echo ran", SLURM_RESTART_COUNT="1").stdout == "ran\n"
+    again = batch.run("echo ran", SLURM_RESTART_COUNT="2")
+    assert (again.returncode, again.stdout) == (0, "")
+    assert batch.run("echo ran", SLURM_RESTART_COUNT="3").stdout == "ran\n"
+
+
+def test_failed_run_can_be_requeued_by_hand(batch: Batch) -> None:
+    """An end that failed is not kept, unless it was within the grace time: the next run really runs."""
+    assert batch.run("echo ran; exit 3", SLURM_RESTART_COUNT="1").returncode == 3
+    assert batch.run("echo ran", SLURM_RESTART_COUNT="2").stdout == "ran\n"
+
+
+def test_job_that_slurm_has_decided_on_leaves_its_node_at_once(batch: Batch) -> None:
+    """Saved, and neither requeued here nor waiting for a kill: the node is free sooner, the code says 85."""
+    assert batch.run("exit 85", state="COMPLETING|N/A|None|").returncode == 85
+    assert batch.run("exit 85", state="|||").returncode == 85
+
+
 def test_tasks_are_told_what_they_run_on(batch: Batch) -> None:
     """GPU model, number, run folder and end time are in the environment of the task."""
     done = batch.run("echo $MLCOST_GPU_MODEL $MLCOST_GPUS ${MLCOST_RUN_DIR##*/} ${#SLURM_JOB_END_TIME}")
