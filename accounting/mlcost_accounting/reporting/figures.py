@@ -48,6 +48,7 @@ class Figures(msgspec.Struct, frozen=True, kw_only=True):
         compared: the days before that it is compared with; while a period is not over, as many of its
             predecessor's days as have passed.
         currency: what money is counted in; empty = there is no rate card, nothing has a price.
+        comparable: False when the ledger does not know all days of ``compared``.
         total, before: sums of both.
         change: by how many per cent the cost changed.
         unfinished: sums of runs that ended without finishing.
@@ -61,6 +62,7 @@ class Figures(msgspec.Struct, frozen=True, kw_only=True):
     period: Period
     compared: Period
     currency: str
+    comparable: bool
     total: Sums
     before: Sums
     change: float | None
@@ -97,12 +99,13 @@ def figures_of(
     compared = compared_with(period, today)
     now = books.cells(period, wanted)
     before = books.totals(compared, wanted)
-    lost = unfinished(now)
+    lost, known = unfinished(now), books.days_known()
     total, total_before = now.total(), before.total()
     return Figures(
         period=period,
         compared=compared,
         currency=books.currency,
+        comparable=known is not None and known[0] <= compared.first.toordinal(),
         total=total,
         before=total_before,
         change=change_percent(total.cost, total_before.cost),

@@ -40,7 +40,7 @@ def overview(visit: Visit) -> Response:
         what=what_is_seen(visit),
         period=period,
         figures=figures,
-        budgets=[],
+        budgets=visible_budgets(visit),
     )
 
 

@@ -1,0 +1,90 @@
+"""What ``mlcost submit`` asks before it sends a job away: do the published budgets allow it?"""
+
+from __future__ import annotations
+
+import getpass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from mlcost_hpc.errors import SlurmError
+
+if TYPE_CHECKING:
+    from decimal import Decimal
+
+    from mlcost_hpc.cli.context import Context
+
+
+def obey_budgets(
+    context: Context,
+    *,
+    account: str | None,
+    per_hour: Decimal,
+    time_s: int,
+    gpu_model: str,
+    gpus: int,
+    tasks: int = 1,
+    over_budget: str | None = None,
+) -> str:
+    """Refuse a submission that a hard budget does not allow, warn of soft ones.
+
+    Args:
+        context: the command's context; without ``paths.published_budgets`` nothing is asked.
+        account: the job's account; None = the user's default one.
+        per_hour: price of an hour of one task, currency units.
+        time_s: time limit of one task, seconds.
+        gpu_model: model of its GPUs; empty without GPUs.
+        gpus: GPUs of one task over all nodes.
+        tasks: how many tasks.
+        over_budget: why a refusal is to be overridden; None = it is not.
+
+    Returns:
+        Words for the job's comment that record an override; empty when there is none.
+
+    Raises:
+        BudgetError: a hard budget refuses, and nobody overrides it.
+        ConfigError: the published budgets cannot be read.
+    """
+    from mlcost_accounting.budgets.submission import (
+        Submission,
+        check_submission,
+        override_comment,
+        read_published,
+        require_budget,
+    )
+
+    from mlcost_hpc.money import MICROS
+
+    path = context.settings.paths.published_budgets
+    if not path:
+        return ""
+    published = read_published(Path(path))
+    user = getpass.getuser()
+    submission = Submission(
+        account=account or _default_account(context, user),
+        user=user,
+        cost=int(per_hour * time_s * tasks * MICROS / 3600),
+        gpu_seconds={gpu_model: gpus * time_s * tasks} if gpus else {},
+    )
+    verdict = check_submission(submission, published)
+    for line in verdict.warnings:
+        click.echo(f"mlcost: {line}", err=True)
+    if over_budget is None:
+        require_budget(verdict)
+    if not verdict.refusals:
+        return ""
+    for line in verdict.refusals:
+        click.echo(f"mlcost: overridden ({over_budget}): {line}", err=True)
+    return override_comment(user, verdict)
+
+
+def _default_account(context: Context, user: str) -> str:
+    """Return a user's default account; empty when Slurm keeps none: account budgets then have no say."""
+    from mlcost_hpc.slurm.process import run
+
+    argv = ["sacctmgr", "--noheader", "--parsable2", "show", "user", f"name={user}", "format=defaultaccount"]
+    try:
+        return run(argv, timeout_s=context.settings.slurm.timeout_s).stdout.strip()
+    except SlurmError:
+        return ""
