@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from mlcost_accounting.ledger.rerate import rerate
+from mlcost_accounting.ledger.tiers import tiers_text
 from mlcost_hpc.rates import RateBook
 
 if TYPE_CHECKING:
@@ -51,6 +52,7 @@ def hold_prices(
     with ledger.transaction():
         ledger.set_meta(_KEY, digest)
         ledger.set_meta("currency", book.currency if book else "")
+        ledger.set_meta("tiers", tiers_text(book) if book else "")
         if book:
             ledger.set_meta(_BOOK, msgspec.json.encode(book).decode())
     return done

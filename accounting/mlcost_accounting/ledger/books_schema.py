@@ -68,3 +68,9 @@ def books(db: Database) -> None:
                 f"CREATE TRIGGER {table}_no_{change.lower()} BEFORE {change} ON {table} "
                 f"BEGIN SELECT RAISE(ABORT, '{table} are never changed'); END"
             )
+
+
+@migrations()
+def spend_tiers(db: Database) -> None:
+    """What spend tiers take off a day's costs; ``cost`` is what is left."""
+    db.execute("ALTER TABLE daily ADD COLUMN tier_credit INTEGER NOT NULL DEFAULT 0")

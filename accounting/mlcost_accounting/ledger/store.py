@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Self
 from mlcost_accounting.ledger import books_schema  # noqa: F401  # adds its migrations
 from mlcost_accounting.ledger.budget_schema import budget_migrations
 from mlcost_accounting.ledger.schema import migrations
+from mlcost_accounting.ledger.tiers import apply_tiers
 from mlcost_hpc.errors import LedgerError
 
 if TYPE_CHECKING:
@@ -22,7 +23,7 @@ _BUSY_S = 60.0
 _SUM_DAY = """
 INSERT INTO daily
 SELECT day, dim_id, SUM(corrects = 0), SUM(first), SUM(cost IS NULL), SUM(wall_s), SUM(cpu_s), SUM(gpu_s),
-       SUM(node_s), SUM(COALESCE(cost, 0)), SUM(credit)
+       SUM(node_s), SUM(COALESCE(cost, 0)), SUM(credit), 0
 FROM charges WHERE day = ? GROUP BY dim_id
 """
 
@@ -86,6 +87,7 @@ class Ledger:
                 db.execute("DELETE FROM daily WHERE day = ?", (day,))
                 db.execute(_SUM_DAY, (day,))
                 db.execute("DELETE FROM dirty_days WHERE day = ?", (day,))
+            apply_tiers(db, self.meta("tiers"), days[0], int(self.meta("closed_through") or 0))
         return len(days)
 
     def rows(self, sql: str, values: Iterable[Any] = ()) -> list[dict[str, Any]]:

@@ -1,0 +1,79 @@
+"""The ledger beside Slurm's own sums, from texts as sreport and scontrol print them."""
+
+from __future__ import annotations
+
+from ledger_kit import NOON, Books, row
+from mlcost_accounting.reconcile import compare
+
+from mlcost_hpc.slurm.sacctmgr import parse_accounts, sees_all_jobs
+from mlcost_hpc.slurm.usage_reports import parse_associations, parse_sreport, sreport_accounts
+
+SREPORT = """\
+nlp||cpu|28800
+nlp||gres/gpu|7200
+nlp|ana|cpu|28800
+nlp|ana|gres/gpu|7200
+science||cpu|28800
+"""
+ASSOCIATIONS = """\
+Current Association Manager state
+
+ClusterName=alpha Account=nlp UserName= Partition= Priority=0 ID=8
+    GrpTRESMins=cpu=N(999),mem=N(1),gres/gpu=N(999)
+ClusterName=alpha Account=nlp UserName=ana(1001) Partition= Priority=0 ID=9
+    GrpTRESMins=cpu=N(480),mem=N(1129),energy=N(0),gres/gpu=100(120),gres/gpu:a100=N(120)
+    GrpTRESRunMins=cpu=N(0),gres/gpu=N(0)
+"""
+
+
+def test_equal_figures_have_no_reasons(books: Books) -> None:
+    """Eight CPUs and two GPUs for an hour on both sides."""
+    books.take(row())
+    found = compare(
+        books.ledger, "alpha", NOON, NOON + 3600, parse_sreport(SREPORT), parse_associations(ASSOCIATIONS)
+    )
+    assert [
+        (line.account, line.resource, line.ledger_s, line.difference_s, line.limits_min) for line in found
+    ] == [
+        ("nlp", "cpu", 28800, 0, 480),
+        ("nlp", "gpu", 7200, 0, 120),
+    ]
+    assert not any(line.reasons for line in found)
+
+
+def test_a_difference_names_what_can_be_behind_it(books: Books) -> None:
+    """An earlier run that was preempted is in the ledger and named with its size."""
+    books.take(row(), row(DBIndex=2, Submit=NOON - 3600, State="PREEMPTED"))
+    cpu, gpu = compare(books.ledger, "alpha", NOON, NOON + 3600, parse_sreport(SREPORT), {})
+    assert (cpu.difference_s, gpu.difference_s) == (28800, 7200)
+    assert "requeued" in gpu.reasons[0]
+    assert "7200 s" in gpu.reasons[0]
+
+
+def test_only_the_part_within_the_window_counts(books: Books) -> None:
+    """A run over the window's end is cut there."""
+    books.take(row(End=NOON + 7200, ElapsedRaw=7200))
+    cpu, _ = compare(books.ledger, "alpha", NOON, NOON + 3600, parse_sreport(SREPORT), {})
+    assert cpu.difference_s == 0
+
+
+def test_sreport_is_asked_in_full_hours_of_utc() -> None:
+    """Times are written as sreport reads them."""
+    argv = sreport_accounts("alpha", NOON, NOON + 3600)
+    assert "start=2026-01-01T12:00:00" in argv
+    assert "end=2026-01-01T13:00:00" in argv
+
+
+def test_the_tree_of_accounts_comes_from_rows_without_user() -> None:
+    """Rows of users do not make accounts."""
+    assert parse_accounts("root||\nscience|root|\nnlp|science|\nnlp||ana\n") == {
+        "root": "", "science": "root", "nlp": "science",
+    }  # fmt: skip
+
+
+def test_only_operators_see_private_jobs() -> None:
+    """An ordinary user sees his own, an operator, an administrator and root all."""
+    assert not sees_all_jobs("None\n", 1000)
+    assert sees_all_jobs("Operator\n", 1000)
+    assert sees_all_jobs("Administrator\n", 1000)
+    assert sees_all_jobs("", 0)
