@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 DEFAULT_NAME = "mlcost"
 _NAME = re.compile(r"[a-z][a-z0-9-]{0,19}")
-_RESERVED = frozenset({"roots", "home"})
+_RESERVED = frozenset({"home", "roots", "venvs"})
 _LONGEST_HOME = 60
 
 
@@ -111,7 +111,7 @@ def layout_of(home: Path, name: str) -> Layout:
     if not _NAME.fullmatch(name) or name in _RESERVED:
         raise UsageError(
             f"'{name}' is no name for a cluster: a letter, then letters, digits and '-', all lower case, "
-            f"at most 20; {' and '.join(sorted(_RESERVED))} are taken"
+            f"at most 20; {', '.join(sorted(_RESERVED))} are taken"
         )
     return Layout(name, home / name)
 

@@ -97,7 +97,7 @@ def parse_value(key: str, text: str) -> Any:
     Raises:
         UsageError: The key is unknown or the value is not one of the allowed.
     """
-    default = getattr(Settings(), key, None)
+    default = asdict(Settings()).get(key)
     if default is None:
         raise UsageError(f"unknown setting '{option_name(key)}' (known: {', '.join(map(option_name, HELP))})")
     if isinstance(default, StrEnum):
