@@ -27,11 +27,14 @@ import numpy as np
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+from collections.abc import Callable
+from functools import partial
 
 HERE = Path(__file__).resolve().parent
 OUT = HERE.parent / "build" / "bench"
 RECIPES = ("int8-static", "int8-dynamic", "fp16", "int4", "optimize", "auto")
 Array = np.ndarray[Any, Any]
+Make = Callable[[], dict[str, Array]]
 
 ENDINGS = {
     ".py": "python", ".js": "javascript", ".css": "css", ".html": "html", ".json": "json", ".c": "c",
@@ -197,24 +200,24 @@ def build(packages: Path, out: Path, recipes: Sequence[str]) -> Path:
     v4, v6 = packages / "rapidocr_onnxruntime/models", packages / "rapidocr/models"
     silero = packages / "silero_vad/data"
     characters, regions = "compress_real_metrics.py:same_characters", "compress_real_metrics.py:same_regions"
-    models: dict[str, tuple[Path, dict[str, Array], str]] = {
-        "magika": (packages / "magika/models/standard_v3_3/model.onnx", magika(packages), "accuracy"),
-        "silero-vad": (silero / "silero_vad.onnx", speech(packages), "closeness"),
-        "silero-vad-op15": (silero / "silero_vad_16k_op15.onnx", speech(packages), "closeness"),
-        "nudenet": (packages / "nudenet/320n.onnx", photos(packages), "closeness"),
+    models: dict[str, tuple[Path, Make, str]] = {
+        "magika": (packages / "magika/models/standard_v3_3/model.onnx", lambda: magika(packages), "accuracy"),
+        "silero-vad": (silero / "silero_vad.onnx", lambda: speech(packages), "closeness"),
+        "silero-vad-op15": (silero / "silero_vad_16k_op15.onnx", lambda: speech(packages), "closeness"),
+        "nudenet": (packages / "nudenet/320n.onnx", lambda: photos(packages), "closeness"),
         "basic-pitch": (
             packages / "basic_pitch/saved_models/icassp_2022/nmp.onnx",
-            music(packages),
+            lambda: music(packages),
             "closeness",
         ),
         "ocr-v4-cls": (
             v4 / "ch_ppocr_mobile_v2.0_cls_infer.onnx",
-            {"x": text_images(packages, 48, 192, 28, 1)},
+            lambda: {"x": text_images(packages, 48, 192, 28, 1)},
             "agreement",
         ),
         "ddddocr-old": (
             packages / "ddddocr/common_old.onnx",
-            {"x": text_images(packages, 64, 160, 40, 1)[:, None, :1]},
+            lambda: {"x": text_images(packages, 64, 160, 40, 1)[:, None, :1]},
             "agreement",
         ),
     }
@@ -222,12 +225,12 @@ def build(packages: Path, out: Path, recipes: Sequence[str]) -> Path:
         ("ocr-v4-rec", v4 / "ch_PP-OCRv4_rec_infer.onnx"),
         ("ocr-v6-rec", v6 / "PP-OCRv6_rec_small.onnx"),
     ):
-        models[name] = (path, recognition(packages, path), characters)
+        models[name] = (path, partial(recognition, packages, path), characters)
     for name, path in (
         ("ocr-v4-det", v4 / "ch_PP-OCRv4_det_infer.onnx"),
         ("ocr-v6-det", v6 / "PP-OCRv6_det_small.onnx"),
     ):
-        models[name] = (path, detection(packages, path), regions)
+        models[name] = (path, partial(detection, packages, path), regions)
     out.mkdir(parents=True, exist_ok=True)
     (out / "compress_real_metrics.py").write_bytes((HERE / "compress_real_metrics.py").read_bytes())
     lines = [
@@ -240,9 +243,10 @@ def build(packages: Path, out: Path, recipes: Sequence[str]) -> Path:
         "[limits]",
         "max_loss = 0.02",
     ]
-    for name, (path, data, metric) in models.items():
-        arrays: dict[str, Any] = dict(data)
-        np.savez(out / f"{name}.npz", **arrays)
+    for name, (path, make, metric) in models.items():
+        if not (out / f"{name}.npz").exists():
+            arrays: dict[str, Any] = dict(make())
+            np.savez(out / f"{name}.npz", **arrays)
         lines += ["[[model]]", f'name = "{name}"', f"onnx = {json.dumps(str(path.resolve()))}"]
         lines += [f'data = "{name}.npz"', f'metric = "{metric}"']
     (out / "plan.toml").write_text("\n".join(lines) + "\n")

@@ -45,8 +45,8 @@ def _no_op(limits: Limits, before: int, after: int, changed: Mapping[str, int]) 
     if shrink >= limits.min_shrink:
         return None
     quantized = sum(count for op, count in changed.items() if op in QUANTIZED_OPS and count > 0)
-    what = f"{quantized} quantization nodes were put in, but" if quantized else "no operator was quantized;"
-    return "no-op", f"{what} the file shrank only {shrink:.2f}x (at least {limits.min_shrink:g}x is asked)"
+    what = f"{quantized} quantization nodes were put in, but the file" if quantized else "the file"
+    return "no-op", f"{what} shrank only {shrink:.2f}x (at least {limits.min_shrink:g}x is asked)"
 
 
 def _wrong(limits: Limits, score: Score) -> tuple[Status, str] | None:

@@ -8,6 +8,7 @@ the next task of the pack goes on.
 from __future__ import annotations
 
 import argparse
+import ctypes
 import multiprocessing
 import os
 import resource
@@ -35,6 +36,9 @@ SAMPLE_SHARES = (1.0, 0.5, 0.125)
 """Part of the calibration samples at each try; fewer after the memory did not suffice."""
 
 EXIT_OUT_OF_MEMORY = 77
+
+_PR_SET_PDEATHSIG = 1
+"""Linux: the signal a process gets when its parent dies, however that dies."""
 
 PATIENCE_S = 10.0
 """Seconds between telling a task that takes too long to stop and ending it."""
@@ -216,7 +220,8 @@ def _check(folder: str, task_id: str) -> None:
 
 
 def _settle_in(folder: Path) -> None:
-    """Send this process's chatter to a log, keep to the CPUs Slurm gave, and leave no core dumps."""
+    """Send this process's chatter to a log, keep to the CPUs Slurm gave, and end with the parent."""
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     folder.mkdir(parents=True, exist_ok=True)
     log = os.open(folder / "log.txt", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
     os.dup2(log, 1)

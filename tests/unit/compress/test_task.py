@@ -2,6 +2,9 @@
 
 import os
 import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import msgspec
@@ -162,6 +165,33 @@ def test_a_task_that_takes_too_long_is_ended(batch: Batch, monkeypatch: pytest.M
     manifest = msgspec.structs.replace(batch.manifest(), task_minutes=0.05)
     row = tasks.do_task(batch, manifest, manifest.tasks[0])
     assert (row.status, row.cause) == ("failed", "time")
+
+
+def test_work_ends_with_its_parent(batch: Batch) -> None:
+    """A pack that is killed outright leaves no process that works on."""
+    manifest = batch.manifest()
+    work = write_work(batch, manifest)
+    program = [sys.executable, "-m", "mlcost_hpc.compress.task", "--work", str(work), "--index", "0"]
+    parent = subprocess.Popen(program)
+    children = Path(f"/proc/{parent.pid}/task/{parent.pid}/children")
+    log = batch.task_folder(manifest.tasks[0].id) / "log.txt"
+    while parent.poll() is None and not log.exists():
+        pass
+    ids = children.read_text().split()
+    parent.kill()
+    parent.wait()
+    deadline = time.monotonic() + 20
+    while any(is_at_work(number) for number in ids) and time.monotonic() < deadline:
+        pass
+    assert not any(is_at_work(number) for number in ids)
+
+
+def is_at_work(number: str) -> bool:
+    """Return whether a process works on a task (the resource tracker does not, and ends by itself)."""
+    try:
+        return b"spawn_main" in Path(f"/proc/{number}/cmdline").read_bytes()
+    except OSError:
+        return False
 
 
 @pytest.mark.parametrize("index", ["", "7", "x"])
