@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import math
 
+_HARDLY = 1e-9
+
 
 def daly_interval(save: float, mean_time: float) -> float:
     """Return the work between two saves that wastes least: Daly's higher-order estimate.
@@ -45,7 +47,7 @@ def expected_time(work: float, *, rate: float, interval: float, save: float, res
         return 0.0
     tau = min(interval, work)
     cost = 0.0 if math.isinf(interval) or interval >= work else save
-    if rate <= 0:
+    if rate * work < _HARDLY:
         return work * (1 + cost / tau)
     try:
         return work / tau / rate * math.exp(rate * restart) * math.expm1(rate * (tau + cost))

@@ -63,7 +63,8 @@ def _terms(best: Candidate, currency: str) -> Iterator[str]:
     else:
         speed = expected.speed
         yield (
-            f"  speed      {speed.per_second:.4g} a second ({speed.low:.4g} to {speed.high:.4g}): {speed.basis}"
+            f"  speed      {speed.per_second:.4g} a second ({speed.low:.4g} to {speed.high:.4g}): "
+            f"{speed.basis}"
         )
     wait, stops = expected.wait, expected.interruptions
     yield (
@@ -77,7 +78,7 @@ def _terms(best: Candidate, currency: str) -> Iterator[str]:
         yield f"             {offer.grace_time_s} s of grace: {said}; then {offer.preempt_mode.lower()}"
     yield (
         f"  running    {expected.work_h:.2f} h of work and {expected.running.overhead_h:.2f} h of saves, "
-        "restarts and lost work"
+        "restarts and lost work; then starting"
     )
     yield (
         f"  cost       {best.per_hour:.4f} {currency} an hour x {expected.hours:.2f} h = {expected.cost:.4f} "

@@ -7,8 +7,8 @@ from datetime import datetime, timedelta
 from decimal import Decimal, InvalidOperation
 from typing import TYPE_CHECKING
 
-from mlcost_hpc.errors import UsageError
-from mlcost_hpc.units import UnitError, parse_time_limit
+from mlcost_hpc.errors import UnitError, UsageError
+from mlcost_hpc.units import parse_time_limit
 
 if TYPE_CHECKING:
     from zoneinfo import ZoneInfo

@@ -51,10 +51,13 @@ def submit(
     A job that is preempted or reaches its limit and leaves with exit code 85 is requeued; mlcost_hpc.train
     does that for you. Exit code 3 when nothing fits.
     """
+    from mlcost_hpc.cli.evidence import gather
     from mlcost_hpc.launch.named import is_function_name
 
     launcher = context.launcher(rates)
-    choice = launcher.choose(context.need(options))
+    need = context.need(options)
+    # The past costs a question to slurmdbd; it decides nothing where a job has to fill its time limit.
+    choice = launcher.choose(need, gather(launcher, command) if need.work or explain else None)
     name = job_name or _name_of(command)
     run_dir = (run_dir or launcher.new_run_dir(name)).absolute()
     is_function = len(command) == 1 and is_function_name(command[0])

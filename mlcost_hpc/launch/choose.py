@@ -13,6 +13,7 @@ from mlcost_hpc.launch.fit import Miss, misses
 from mlcost_hpc.launch.forecast import Forecast, forecast, job_speed
 from mlcost_hpc.launch.need import Need
 from mlcost_hpc.launch.offers import Offer
+from mlcost_hpc.launch.pricer import Pricer
 from mlcost_hpc.launch.shape import Shape, held, shape_of
 
 if TYPE_CHECKING:
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from mlcost_hpc.rates import RateCard
 
 NO_EVIDENCE = Evidence()
+_NEVER_H = 1e6
 
 
 class Candidate(msgspec.Struct, frozen=True, kw_only=True):
@@ -106,6 +108,7 @@ def choose(
         BudgetError: when the cheapest costs more than the budget; names its cost.
         UsageError: when the work is in steps and no speed was ever measured.
     """
+    price = Pricer(card)
     fitting: list[Candidate] = []
     rejected: list[Rejected] = []
     for offer in offers:
@@ -119,9 +122,9 @@ def choose(
             shape = shape_of(wanted, offer)
             found = misses(wanted, offer, shape, catalog)
             if not found:
-                candidate = _candidate(wanted, offer, shape, catalog, card, evidence)
-                found = _unknown_speed(need, offer) if candidate is None else ()
-                fitting += [candidate] if candidate is not None else []
+                candidate = _candidate(wanted, offer, shape, catalog, price, evidence)
+                found = _no_forecast(need, offer, candidate)
+                fitting += [candidate] if candidate is not None and not found else []
             if found and wanted.gpus == need.gpus:
                 rejected.append(Rejected(offer=offer, misses=found))
     rejected.sort(key=lambda item: item.distance)
@@ -171,7 +174,7 @@ def _sizes(need: Need) -> Iterator[Need]:
 
 
 def _candidate(
-    need: Need, offer: Offer, shape: Shape, catalog: Catalog, card: RateCard, evidence: Evidence
+    need: Need, offer: Offer, shape: Shape, catalog: Catalog, price: Pricer, evidence: Evidence
 ) -> Candidate | None:
     """Return the candidate of an offer that fits; None when the job's speed there is not known."""
     speed = None
@@ -179,7 +182,7 @@ def _candidate(
         speed = job_speed(need.work, offer, max(1, need.gpus), need, evidence, catalog)
         if speed is None:
             return None
-    per_hour = card.per_hour(held(shape, offer), offer.partition, need.qos or "")
+    per_hour = price.per_hour(held(shape, offer), offer.partition, need.qos or "")
     expected = forecast(need, offer, shape, speed, per_hour, evidence)
     return Candidate(offer=offer, shape=shape, per_hour=per_hour, forecast=expected)
 
@@ -202,7 +205,12 @@ def _order(candidate: Candidate) -> tuple[Decimal, bool, bool, float, str, str]:
     )
 
 
-def _unknown_speed(need: Need, offer: Offer) -> tuple[Miss, ...]:
+def _no_forecast(need: Need, offer: Offer, candidate: Candidate | None) -> tuple[Miss, ...]:
+    """Return why nothing can be said about a job on an offer that it fits; empty when it can."""
+    if candidate is not None:
+        if candidate.forecast.to_result_h < _NEVER_H:
+            return ()
+        return (Miss(why=f"jobs in {offer.partition} are stopped sooner than this one can save and restart"),)
     unit = "steps" if need.work is None else need.work.unit
     why = f"nothing says how many {unit} a second this job does on {offer.label}"
     return (Miss(why=why, is_unmeasured=True),)

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping
 
 import msgspec
 
-from mlcost_hpc.launch.history import Sample
 from mlcost_hpc.launch.interruption import Costs
+from mlcost_hpc.launch.past import Past
 from mlcost_hpc.launch.speed import Measurement
 
 
@@ -16,7 +15,7 @@ class Evidence(msgspec.Struct, frozen=True, kw_only=True):
     """Everything a choice rests on besides need, offers and prices.
 
     Attributes:
-        past: partition -> runs there.
+        past: partition -> what was seen there.
         own: speeds measured on this job.
         others: speeds measured on other jobs.
         costs: what stopping costs this job.
@@ -25,18 +24,10 @@ class Evidence(msgspec.Struct, frozen=True, kw_only=True):
         notes: what is missing, for a person.
     """
 
-    past: Mapping[str, Sequence[Sample]] = {}
+    past: Mapping[str, Past] = {}
     own: tuple[Measurement, ...] = ()
     others: tuple[Measurement, ...] = ()
     costs: Costs = Costs()
     kill_wait_s: int = 30
     requeue_delay_s: int = 121
     notes: tuple[str, ...] = ()
-
-
-def by_partition(samples: Iterable[Sample]) -> dict[str, list[Sample]]:
-    """Return samples by the partition they ran in."""
-    groups: dict[str, list[Sample]] = defaultdict(list)
-    for sample in samples:
-        groups[sample.partition].append(sample)
-    return dict(groups)

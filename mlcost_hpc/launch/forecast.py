@@ -28,6 +28,7 @@ from mlcost_hpc.launch.interruption import (
     expect_running,
     saved_in_time,
 )
+from mlcost_hpc.launch.past import NOTHING
 from mlcost_hpc.launch.speed import Measurement, Speed, peak_speed, speed_on
 from mlcost_hpc.launch.waiting import Wait, expect_wait
 
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
 DEFAULT_LIMIT_S = 3600
 _LIMIT_STEP_S = 300
 _SLACK_S = 600
+_NEVER = 1e15
 _Q90 = NormalDist().inv_cdf(0.9)
 
 
@@ -115,7 +117,7 @@ def forecast(
         per_hour: price of the whole job for an hour.
         evidence: the past and what stopping costs.
     """
-    here = evidence.past.get(offer.partition, ())
+    here = evidence.past.get(offer.partition, NOTHING)
     wait = expect_wait(offer, shape, here)
     stops = expect_interruptions(offer, here)
     saved = saved_in_time(offer, evidence.costs, evidence.kill_wait_s)
@@ -130,8 +132,8 @@ def forecast(
 
     running, worst = run(stops.preemptions_per_hour), run(stops.high)
     # Without work the job fills its time limit, whatever happens in it.
-    hours = work_h if speed is None else running.billed_h
-    spread = math.hypot(spread, _log_ratio(worst.billed_h, hours))
+    hours = work_h if speed is None else running.billed_h + evidence.costs.restart_s / HOUR
+    spread = math.hypot(spread, _log_ratio(worst.billed_h, running.billed_h))
     again_h = running.stops * (evidence.requeue_delay_s + wait.seconds) / HOUR
     queued_h = wait.seconds / HOUR + again_h
     to_result = queued_h + hours
@@ -194,6 +196,6 @@ def _log_ratio(high: float, middle: float) -> float:
 
 def _times(amount: Decimal, factor: float) -> Decimal:
     """Return an expected amount; expectations are rounded to millionths, charges never come from here."""
-    if not math.isfinite(factor):
-        return Decimal("Infinity") if amount else Decimal(0)
+    if float(amount) * factor > _NEVER:
+        return Decimal("Infinity")
     return (amount * Decimal(factor)).quantize(Decimal("0.000001"))

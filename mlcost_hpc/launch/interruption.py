@@ -7,12 +7,10 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from mlcost_hpc.launch.past import Past, Stops
 from mlcost_hpc.reliability import daly_interval, expected_time, with_warned_stops
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from mlcost_hpc.launch.history import Sample
     from mlcost_hpc.launch.offers import Offer
 
 HOUR = 3600.0
@@ -70,7 +68,7 @@ class Running(msgspec.Struct, frozen=True, kw_only=True):
     interval_s: float
 
 
-def expect_interruptions(offer: Offer, here: Sequence[Sample]) -> Interruptions:
+def expect_interruptions(offer: Offer, here: Past) -> Interruptions:
     """Return how often jobs are stopped on an offer: what was seen, and one imagined stop.
 
     That is the posterior mean of a Poisson rate with a Gamma(1, prior) prior. The interval is that of the
@@ -78,21 +76,23 @@ def expect_interruptions(offer: Offer, here: Sequence[Sample]) -> Interruptions:
 
     Args:
         offer: where.
-        here: past runs in this partition.
+        here: what was seen in this partition.
     """
-    alike = [sample for sample in here if sample.gpu_type == offer.gpu_type]
-    hours = sum(sample.elapsed_s for sample in alike) / HOUR
-    nodes_failed = sum(sample.failed_node for sample in here)
-    failures = (nodes_failed + 1) / (sum(sample.elapsed_s for sample in here) / HOUR + _PRIOR_FAILURE_H)
+    seen, everything = here.stops.get(offer.gpu_type, Stops()), here.failures
+    failures = (everything.failed + 1) / (everything.hours + _PRIOR_FAILURE_H)
     if not offer.preemptible:
         return Interruptions(
             preemptions_per_hour=0.0, low=0.0, high=0.0, failures_per_hour=failures, basis="never preempted"
         )
-    count = sum(sample.preempted for sample in alike) + 1
-    time = hours + _PRIOR_PREEMPTION_H
+    count = seen.preempted + 1
+    time = seen.hours + _PRIOR_PREEMPTION_H
     spread = 1.2816 / 2
     root = math.sqrt(count)
-    basis = f"{count - 1} preemptions in {hours:.0f} h" if alike else "no history: one a day is assumed"
+    basis = (
+        f"{seen.preempted} preemptions in {seen.hours:.0f} h"
+        if seen.runs
+        else "no history: one a day is assumed"
+    )
     return Interruptions(
         preemptions_per_hour=count / time,
         low=max(0.0, root - spread) ** 2 / time,

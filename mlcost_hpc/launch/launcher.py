@@ -13,15 +13,16 @@ import msgspec
 
 from mlcost_hpc.errors import UsageError
 from mlcost_hpc.launch.choose import Choice, choose
-from mlcost_hpc.launch.evidence import Evidence, by_partition
+from mlcost_hpc.launch.evidence import Evidence
 from mlcost_hpc.launch.history import History
 from mlcost_hpc.launch.interruption import Costs
 from mlcost_hpc.launch.market import Market, read_market
 from mlcost_hpc.launch.named import NamedFunction, check_function
 from mlcost_hpc.launch.offers import Offer, list_offers
-from mlcost_hpc.launch.record import Submission, utc_now, write_submission
+from mlcost_hpc.launch.past import by_partition
+from mlcost_hpc.launch.record import Submission, fingerprint, utc_now, write_submission
 from mlcost_hpc.launch.render import Templates
-from mlcost_hpc.launch.script import JobScript, build_script, refuse_control_characters
+from mlcost_hpc.launch.script import Budgets, JobScript, build_script, refuse_control_characters
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -179,15 +180,27 @@ class Launcher:
         """Return the text of a batch script."""
         return self._templates.render(script)
 
-    def submit(self, command: Sequence[str], choice: Choice, *, name: str, run_dir: Path) -> Submission:
+    def submit(
+        self, command: Sequence[str], choice: Choice, *, name: str, run_dir: Path, calibrates: bool = False
+    ) -> Submission:
         """Submit a command line as one job.
+
+        Args:
+            command: the words of the command.
+            choice: where it goes.
+            name: job name.
+            run_dir: its folder; made private when it is missing.
+            calibrates: it runs only to be measured, and is not requeued.
 
         Raises:
             SlurmError: when sbatch fails; its own words are in the message.
         """
         script = self.script(command, choice, name=name, run_dir=run_dir)
+        if calibrates:
+            once = Budgets(preemptions=0, timeouts=0, signals=0)
+            script = msgspec.structs.replace(script, budgets=once)
         job_id = self._executor(script).submit_words(command)
-        return self._record(script, choice, job_id)
+        return self._record(script, choice, job_id, calibrates=calibrates)
 
     def submit_function(self, function: str, choice: Choice, *, name: str, run_dir: Path) -> Submission:
         """Submit ``module:function`` as one job through submitit; its result is submitit's.
@@ -254,7 +267,15 @@ class Launcher:
         text: Callable[[Sequence[str], int], str] = lambda _words, _tasks: self.render(script)  # noqa: E731
         return RenderingExecutor(Path(script.run_dir), text, timeout_s=self._timeout_s)
 
-    def _record(self, script: JobScript, choice: Choice, job_id: str, *, array_tasks: int = 0) -> Submission:
+    def _record(
+        self,
+        script: JobScript,
+        choice: Choice,
+        job_id: str,
+        *,
+        array_tasks: int = 0,
+        calibrates: bool = False,
+    ) -> Submission:
         submission = Submission(
             job_id=job_id,
             cluster=self.market.settings.cluster,
@@ -266,6 +287,8 @@ class Launcher:
             currency=self.currency,
             log=script.output.replace("%j", job_id),
             array_tasks=array_tasks,
+            job=fingerprint(script.command, Path.cwd()),
+            calibrates=calibrates,
         )
         write_submission(submission)
         return submission

@@ -10,6 +10,7 @@ import msgspec
 
 from mlcost_hpc.errors import RateError
 from mlcost_hpc.launch.need import GIB
+from mlcost_hpc.launch.pricer import Pricer
 from mlcost_hpc.rates import RateCard, Resources
 from mlcost_hpc.slurm.api import UNTYPED
 from mlcost_hpc.slurm.diagnosis import preemptible_partitions
@@ -111,14 +112,14 @@ def list_offers(market: Market, catalog: Catalog, card: RateCard) -> tuple[Offer
     """
     preemptible = {partition.name for partition in preemptible_partitions(market.partitions)}
     sums = _sums(market.nodes)
+    price = Pricer(card)
     offers = []
     for partition in market.partitions:
         if partition.state != "UP" or partition.root_only:
             continue
         base = _base(partition, preemptible=partition.name in preemptible)
-        for (name, gpu_type), total in sums.items():
-            if name == partition.name:
-                offers.append(_offer(base, gpu_type, total, catalog, card))
+        for gpu_type, total in sums.get(partition.name, {}).items():
+            offers.append(_offer(base, gpu_type, total, catalog, price))
     return tuple(sorted(offers, key=lambda offer: (offer.partition, offer.gpu_hour is None, offer.gpu_hour)))
 
 
@@ -133,19 +134,22 @@ def _base(partition: Partition, *, preemptible: bool) -> Offer:
     )
 
 
-def _sums(nodes: tuple[Node, ...]) -> dict[tuple[str, str | None], _Sum]:
-    """Return (partition, GRES type, None = no GPUs) -> what its nodes have."""
+def _sums(nodes: tuple[Node, ...]) -> dict[str, dict[str | None, _Sum]]:
+    """Return partition -> GRES type (None = no GPUs) -> what its nodes have."""
     usable = [node for node in nodes if node.accepts_jobs]
     has_plain_nodes = any(not node.gpus for node in usable)
-    groups: dict[tuple[str, str | None], list[Node]] = defaultdict(list)
+    groups: dict[str, dict[str | None, list[Node]]] = defaultdict(lambda: defaultdict(list))
     for node in usable:
         for partition in node.partitions:
             for gpu_type, count in node.gpus.items():
                 if count:
-                    groups[partition, gpu_type].append(node)
+                    groups[partition][gpu_type].append(node)
             if not node.gpus or not has_plain_nodes:
-                groups[partition, None].append(node)
-    return {key: _sum(members, key[1]) for key, members in groups.items()}
+                groups[partition][None].append(node)
+    return {
+        partition: {gpu_type: _sum(members, gpu_type) for gpu_type, members in types.items()}
+        for partition, types in groups.items()
+    }
 
 
 def _sum(nodes: list[Node], gpu_type: str | None) -> _Sum:
@@ -163,14 +167,14 @@ def _sum(nodes: list[Node], gpu_type: str | None) -> _Sum:
     )
 
 
-def _offer(base: Offer, gpu_type: str | None, total: _Sum, catalog: Catalog, card: RateCard) -> Offer:
+def _offer(base: Offer, gpu_type: str | None, total: _Sum, catalog: Catalog, price: Pricer) -> Offer:
     offer = msgspec.structs.replace(
         base,
         **total._asdict(),
     )
     if gpu_type is None:
-        return _priced(offer, Resources(cpus=1), card)
-    name = gpu_type or card.at(base.partition).gpu_model
+        return _priced(offer, Resources(cpus=1), price)
+    name = gpu_type or price.card.at(base.partition).gpu_model
     model = catalog.find(name)
     if model is None:
         said = f"GPU type {name!r} is not in the catalogue" if name else "Slurm does not say the GPU type"
@@ -185,7 +189,7 @@ def _offer(base: Offer, gpu_type: str | None, total: _Sum, catalog: Catalog, car
             gpu_memory=model.memory_gib * GIB,
             tflops=model.training_tflops,
         )
-    return _priced(offer, Resources(gpus={priced_model(offer): 1}), card)
+    return _priced(offer, Resources(gpus={priced_model(offer): 1}), price)
 
 
 def priced_model(offer: Offer) -> str:
@@ -193,8 +197,8 @@ def priced_model(offer: Offer) -> str:
     return offer.gpu_model or offer.gpu_type or UNTYPED
 
 
-def _priced(offer: Offer, unit: Resources, card: RateCard) -> Offer:
+def _priced(offer: Offer, unit: Resources, price: Pricer) -> Offer:
     try:
-        return msgspec.structs.replace(offer, gpu_hour=card.per_hour(unit, offer.partition))
+        return msgspec.structs.replace(offer, gpu_hour=price.per_hour(unit, offer.partition))
     except RateError as error:
         return msgspec.structs.replace(offer, notes=(*offer.notes, str(error)))

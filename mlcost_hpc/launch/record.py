@@ -6,6 +6,7 @@ the user's own state folder leads from a job id to its run folder, whatever the 
 
 from __future__ import annotations
 
+import hashlib
 import os
 from datetime import UTC, datetime
 from pathlib import Path
@@ -18,7 +19,7 @@ from mlcost_hpc.errors import MlcostError, UsageError
 from mlcost_hpc.launch.choose import Choice
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
 FILE = "submission.json"
 
@@ -34,6 +35,8 @@ class Submission(msgspec.Struct, frozen=True, kw_only=True):
         submitted: UTC, ISO 8601.
         command: what runs: the words of a command line, or one ``module:function``.
         array_tasks: tasks of the array; 0 = no array.
+        job: fingerprint of what runs, by which its speed is found again.
+        calibrates: it ran to be measured, not to be finished.
         currency: of all amounts.
         choice: why it went where it went.
         log: path of the log, with Slurm's ``%`` patterns in arrays.
@@ -49,6 +52,34 @@ class Submission(msgspec.Struct, frozen=True, kw_only=True):
     currency: str
     log: str
     array_tasks: int = 0
+    job: str = ""
+    calibrates: bool = False
+
+
+def fingerprint(command: Sequence[str], folder: Path) -> str:
+    """Return by what a job's measured speed is found again: its words, with files by their full path."""
+    words = [str(folder / word) if (folder / word).is_file() else word for word in command]
+    return hashlib.sha256("\0".join(words).encode()).hexdigest()[:16]
+
+
+def recent_run_dirs(cluster: str, most: int, environ: Mapping[str, str] | None = None) -> list[Path]:
+    """Return the folders of this user's latest jobs on a cluster, newest first; gone ones are left out."""
+    folder = _index(os.environ if environ is None else environ) / cluster
+    try:
+        entries = [
+            (entry.stat().st_mtime, entry.path) for entry in os.scandir(folder) if entry.name.isdecimal()
+        ]
+    except FileNotFoundError:
+        return []
+    newest = [Path(path) for _, path in sorted(entries, reverse=True)[:most]]
+    run_dirs = [Path(path.read_text(encoding="utf-8").rstrip("\n")) for path in newest]
+    return [run_dir for run_dir in run_dirs if (run_dir / FILE).is_file()]
+
+
+def state_folder(environ: Mapping[str, str] | None = None) -> Path:
+    """Return the user's own folder for what is kept between commands."""
+    home = (os.environ if environ is None else environ).get("MLCOST_STATE")
+    return Path(home) if home else platformdirs.user_state_path("mlcost")
 
 
 def utc_now() -> str:
@@ -107,8 +138,7 @@ def find_run_dir(job_id: str, cluster: str, environ: Mapping[str, str] | None = 
 
 
 def _index(environ: Mapping[str, str]) -> Path:
-    home = environ.get("MLCOST_STATE")
-    return (Path(home) if home else platformdirs.user_state_path("mlcost")) / "jobs"
+    return state_folder(environ) / "jobs"
 
 
 def _write(path: Path, content: bytes) -> None:

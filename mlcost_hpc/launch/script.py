@@ -26,12 +26,14 @@ class Budgets(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
         preemptions: for a job that needs the place.
         timeouts: at the end of its time limit.
         signals: for any other signal.
+        errors: after a failure, when the run had saved more than it began with.
         stalls: times in a row that an attempt may end where it began.
     """
 
     preemptions: int = 100
     timeouts: int = 20
     signals: int = 10
+    errors: int = 2
     stalls: int = 3
 
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
+from collections import defaultdict
 from statistics import median
 from typing import TYPE_CHECKING, Literal
 
 import msgspec
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from mlcost_hpc.catalog import Catalog, GpuModel
 
@@ -20,6 +21,7 @@ _SPREAD = {"history": 1.1, "calibration": 1.15}
 _SCALING_SPREAD = 1.15
 _CATALOGUE_SPREAD = 2.2
 _LEAST_PAIRS = 3
+_NEAREST = 8
 
 # Deep learning is limited by arithmetic in some layers and by memory in others. Peak tensor arithmetic alone
 # says that a V100 is 28 K80s; measured, it is 3 to 12 of them. With this share of the logarithm the ratios
@@ -93,7 +95,9 @@ def speed_on(
         return _scaled(
             best, gpus, scaling, 1.0, _SPREAD.get(best.source, 1.1), best.source, f"measured on {model}"
         )
-    found = [speed for item in own if (speed := _from_other(item, model, gpus, others, catalog, scaling))]
+    found = [
+        speed for item in own if (speed := _from_other(item, model, gpus, own, others, catalog, scaling))
+    ]
     # The surest one: the narrowest interval.
     return min(found, key=lambda speed: speed.high / speed.low, default=None)
 
@@ -117,9 +121,15 @@ def catalogue_ratio(slow: GpuModel, fast: GpuModel) -> float:
 
 
 def _from_other(
-    item: Measurement, model: str, gpus: int, others: Sequence[Measurement], catalog: Catalog, scaling: float
+    item: Measurement,
+    model: str,
+    gpus: int,
+    own: Sequence[Measurement],
+    others: Sequence[Measurement],
+    catalog: Catalog,
+    scaling: float,
 ) -> Speed | None:
-    ratios = _measured_ratios(item.gpu_model, model, others)
+    ratios = _measured_ratios(item.gpu_model, model, own, others)
     if len(ratios) >= _LEAST_PAIRS:
         spread = max(_SCALING_SPREAD, (max(ratios) / min(ratios)) ** 0.5)
         basis = f"scaled from {item.gpu_model} as {len(ratios)} other jobs were"
@@ -131,14 +141,29 @@ def _from_other(
     return _scaled(item, gpus, scaling, catalogue_ratio(source, target), _CATALOGUE_SPREAD, "scaled", basis)
 
 
-def _measured_ratios(source: str, target: str, others: Sequence[Measurement]) -> list[float]:
-    """Return how much faster the target was for every other job that was measured on both, GPU for GPU."""
-    slow = {(item.job, item.gpus): item.per_second for item in others if item.gpu_model == source}
-    return [
-        item.per_second / slow[item.job, item.gpus]
-        for item in others
-        if item.gpu_model == target and (item.job, item.gpus) in slow
-    ]
+def _measured_ratios(
+    source: str, target: str, own: Sequence[Measurement], others: Sequence[Measurement]
+) -> list[float]:
+    """Return how much faster than the source the target was for the other jobs that are most like this one.
+
+    Jobs are alike when the GPUs on which both were measured differ by the same factors: a job that gains much
+    from one new generation gains much from the next.
+    """
+    mine = {item.gpu_model: item.per_second for item in own}
+    jobs: dict[tuple[str, int], dict[str, float]] = defaultdict(dict)
+    for item in others:
+        jobs[item.job, item.gpus][item.gpu_model] = item.per_second
+    both = [speeds for speeds in jobs.values() if source in speeds and target in speeds]
+    if len(mine) > 1:
+        both = sorted(both, key=lambda speeds: _unlikeness(mine, speeds, source))[:_NEAREST]
+    return [speeds[target] / speeds[source] for speeds in both]
+
+
+def _unlikeness(mine: Mapping[str, float], theirs: Mapping[str, float], source: str) -> float:
+    shared = mine.keys() & theirs.keys() - {source}
+    return sum(
+        abs(math.log(mine[gpu] / mine[source] / (theirs[gpu] / theirs[source]))) for gpu in shared
+    ) / max(1, len(shared))
 
 
 def _scaled(

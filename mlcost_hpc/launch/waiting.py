@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -10,8 +9,8 @@ import msgspec
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from mlcost_hpc.launch.history import Sample
     from mlcost_hpc.launch.offers import Offer
+    from mlcost_hpc.launch.past import Past
     from mlcost_hpc.launch.shape import Shape
 
 # Enough is idle: the scheduler's own cycle.
@@ -36,7 +35,7 @@ class Wait(msgspec.Struct, frozen=True, kw_only=True):
     basis: str
 
 
-def expect_wait(offer: Offer, shape: Shape, here: Sequence[Sample]) -> Wait:
+def expect_wait(offer: Offer, shape: Shape, here: Past) -> Wait:
     """Return how long a job of this shape will wait here.
 
     Idle places start a job at once, unless others in the queue are before it. Slurm's own forecasts are not
@@ -45,17 +44,16 @@ def expect_wait(offer: Offer, shape: Shape, here: Sequence[Sample]) -> Wait:
     Args:
         offer: where.
         shape: what the job asks of each node there.
-        here: past runs in this partition.
+        here: what was seen in this partition.
     """
     idle = _is_idle(offer, shape)
-    alike, kind = _alike(offer, shape, here)
-    if len(alike) < _ENOUGH:
+    waits, kind = here.waits_like(offer.gpu_type, shape.gpus * shape.nodes, _ENOUGH)
+    if len(waits) < _ENOUGH:
         seconds, low, high = _IDLE if idle else _UNKNOWN
         said = "enough is idle now" if idle else "nothing is idle now"
-        return Wait(seconds=seconds, low=low, high=high, basis=f"{said}; {len(alike)} runs are no history")
-    waits = sorted(sample.wait_s for sample in alike)
+        return Wait(seconds=seconds, low=low, high=high, basis=f"{said}; {len(waits)} runs are no history")
     low, middle, high = (float(_quantile(waits, share)) for share in (0.1, 0.5, 0.9))
-    basis = f"{len(alike)} runs {kind}"
+    basis = f"{len(waits)} runs {kind}"
     if idle:
         return Wait(
             seconds=min(_IDLE[0], middle), low=0.0, high=max(_IDLE[2], middle), basis=f"idle now; {basis}"
@@ -69,21 +67,6 @@ def expect_wait(offer: Offer, shape: Shape, here: Sequence[Sample]) -> Wait:
 
 def _is_idle(offer: Offer, shape: Shape) -> bool:
     return offer.gpus_idle >= shape.gpus * shape.nodes and offer.cpus_idle >= shape.cpus * shape.nodes
-
-
-def _alike(offer: Offer, shape: Shape, here: Sequence[Sample]) -> tuple[Sequence[Sample], str]:
-    """Return the runs most like this one of which there are enough."""
-    gpus = shape.gpus * shape.nodes
-    typed = [sample for sample in here if sample.gpu_type == offer.gpu_type]
-    sized = [sample for sample in typed if sample.gpus and gpus and abs(math.log2(sample.gpus / gpus)) <= 1]
-    for samples, kind in (
-        (sized, "like it here"),
-        (typed, f"on {offer.label} here"),
-        (here, "in this partition"),
-    ):
-        if len(samples) >= _ENOUGH:
-            return samples, kind
-    return here, "in this partition"
 
 
 def _quantile(ordered: Sequence[int], share: float) -> int:

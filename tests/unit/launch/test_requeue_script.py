@@ -132,6 +132,44 @@ def test_attempts_without_progress_end_the_chain(batch: Batch) -> None:
     assert "made no progress" in batch.log
 
 
+def record_steps(batch: Batch, attempt: str, first: int, last: int) -> None:
+    attempts = batch.folder / "run" / "attempts"
+    attempts.mkdir(parents=True, exist_ok=True)
+    (attempts / f"{attempt}.json").write_text(f'{{"first_step":{first},"last_step":{last}}}\n')
+
+
+def test_failed_run_that_saved_something_goes_on_from_there(batch: Batch) -> None:
+    """Killed by signal 9 after a periodic save: requeued as an error."""
+    record_steps(batch, "17.0", 0, 30)
+    assert batch.run("exit 137").returncode == 0
+    assert batch.calls == ["requeue 17"]
+    assert "requeued (error)" in batch.log
+
+
+def test_same_fault_at_the_same_step_ends_the_job(batch: Batch) -> None:
+    """A run that fails before it has saved anything new is not repeated; its exit code is the job's."""
+    record_steps(batch, "17.1", 30, 30)
+    assert batch.run("exit 1", SLURM_RESTART_COUNT="1").returncode == 1
+    assert batch.calls == []
+
+
+@pytest.mark.parametrize("code", [0, 4, 130])
+def test_ends_that_are_meant_are_no_errors(batch: Batch, code: int) -> None:
+    """Done, the budget spent, Ctrl-C: never repeated, however much was saved."""
+    record_steps(batch, "17.0", 0, 30)
+    assert batch.run(f"exit {code}").returncode == code
+    assert batch.calls == []
+
+
+def test_errors_have_a_small_budget_of_their_own(batch: Batch) -> None:
+    """After two requeues for errors the job fails with its own code."""
+    record_steps(batch, "17.2", 60, 90)
+    (batch.folder / "run" / "requeues.log").write_text("t 17.0 requeued (error)\n" * 2)
+    assert batch.run("exit 1", SLURM_RESTART_COUNT="2").returncode == 1
+    assert batch.calls == []
+    assert "2 requeues (error) are all that is allowed" in batch.log
+
+
 def test_torchrun_hides_the_code_but_not_the_wish(batch: Batch) -> None:
     """A note about this very attempt asks for the requeue when the exit code cannot."""
     batch.run('echo 17.0 > "$MLCOST_RUN_DIR/requeue-me"; exit 1')
