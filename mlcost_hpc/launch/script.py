@@ -61,6 +61,8 @@ class JobScript(msgspec.Struct, frozen=True, kw_only=True):
         time_limit_s: the limit in seconds.
         exports: more environment variables for the tasks.
         budgets: how often it may be requeued.
+        replan: Python that is asked on a requeue whether to move (:mod:`mlcost_hpc.launch.replan`); empty =
+            the job stays where it is.
         headline: one line for a person about why the job goes there.
         extra: further sbatch options, long names without dashes -> value.
     """
@@ -90,6 +92,7 @@ class JobScript(msgspec.Struct, frozen=True, kw_only=True):
     preemptible: bool = False
     exports: Mapping[str, str] = {}
     budgets: Budgets = Budgets()
+    replan: str = ""
     headline: str = ""
     extra: Mapping[str, str] = {}
 

@@ -128,7 +128,7 @@ def test_crashed_node_costs_at_most_the_interval(outcome: Callable[[str], Result
 def test_kill_during_a_save_leaves_the_earlier_one(outcome: Callable[[str], Result]) -> None:
     """Signal 9 in the middle of a periodic save: the run resumes from the save before it."""
     result = outcome("killed while saving")
-    assert result.state == "COMPLETED"
+    assert (result.state, result.decisions) == ("COMPLETED", ["requeued (error)"])
     assert result.details["resumed_at"] == result.details["last_saved"]
 
 
