@@ -143,8 +143,7 @@ def _priority(settings: Settings) -> list[str]:
 
 
 def _accounting(facts: Facts) -> list[str]:
-    private = facts.settings.private_data is Switch.ON
-    lines = ["PrivateData=accounts,events,jobs,reservations,usage,users"] if private else []
+    lines = _private_data(facts)
     if facts.settings.accounting is Switch.OFF:
         return lines
     lines += [
@@ -157,6 +156,12 @@ def _accounting(facts: Facts) -> list[str]:
     ]
     tracked = _tracked(facts.site, facts.settings)
     return [*lines, f"AccountingStorageTRES={','.join(tracked)}"] if tracked else lines
+
+
+def _private_data(facts: Facts) -> list[str]:
+    """What users see of their own only; slurmctld and slurmdbd each need to be told."""
+    private = facts.settings.private_data is Switch.ON
+    return ["PrivateData=accounts,events,jobs,reservations,usage,users"] if private else []
 
 
 def _tracked(site: Site, settings: Settings) -> list[str]:
@@ -266,6 +271,7 @@ def slurmdbd_conf(facts: Facts) -> str:
             "StorageHost=localhost",
             "StorageUser=root",
             f"StorageLoc={_DATABASE}",
+            *_private_data(facts),
             f"LogFile={facts.layout.log}/slurmdbd.log",
             f"PidFile={facts.layout.run}/slurmdbd.own",
         ]

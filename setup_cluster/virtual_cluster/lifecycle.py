@@ -102,7 +102,7 @@ class Cluster:
                 self._end_slurm()
                 self._start_all(new)
             else:
-                self._reconfigure()
+                self._reconfigure(new)
             self._set_qos(new)
             self._say(f"cluster '{self.layout.name}' has the new settings")
 
@@ -369,8 +369,10 @@ class Cluster:
         states = self._client().nodes()
         return len(states) == len(self._site.node_names()) and all(n.state in _READY_STATES for n in states)
 
-    def _reconfigure(self) -> None:
+    def _reconfigure(self, new: Record) -> None:
         client = self._client()
+        if new.settings.accounting is Switch.ON:
+            client.reconfigure_database()
         client.reconfigure()
         processes.wait_until(client.controller_answers, _SERVE_SECONDS)
 

@@ -60,6 +60,10 @@ class SlurmClient:
         """Have the daemons read their configuration again."""
         self._tell(["scontrol", "reconfigure"])
 
+    def reconfigure_database(self) -> None:
+        """Make slurmdbd read its file again."""
+        self._tell(["sacctmgr", "--immediate", "reconfigure"])
+
     def fill_accounting(self, site: Site, settings: Settings, load_file: Path) -> None:
         """Make cluster, QOS, accounts and users from a file for `sacctmgr load`."""
         self._tell(["sacctmgr", "--immediate", *accounting_setup.add_qos(site)], harmless="Nothing new added")

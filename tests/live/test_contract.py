@@ -82,7 +82,7 @@ def site(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
     try:
         ids = busy.make_busy(cluster)
         end = int(time.time()) + 1
-        python = product_python(program, name)
+        python = product_python(program, name, release)
         array = ids["array"]
         some = (*ids.values(), f"{array}_0", f"{array}_4", "4000000")
         live = {
@@ -98,12 +98,15 @@ def site(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
         subprocess.run([program, "down", name], check=True, timeout=120)
 
 
-def product_python(program: str, name: str) -> str:
+def product_python(program: str, name: str, release: str) -> str:
     """Return the Python that has the product inside a cluster: ours, unless it has a root of its own."""
-    ours = subprocess.run(
-        [program, "exec", name, "--", sys.executable, "-c", ""], capture_output=True, check=False
-    )
-    return sys.executable if ours.returncode == 0 else "python"
+    words = [program, "exec", name, "--", sys.executable, "-c", ""]
+    if subprocess.run(words, capture_output=True, check=False).returncode == 0:
+        return sys.executable
+    subprocess.run([program, "install", name], check=True, timeout=600)
+    if release in PYSLURM_RELEASES:
+        subprocess.run([str(SETUP / "install-pyslurm"), name], check=True, timeout=900)
+    return "python"
 
 
 def ask(
