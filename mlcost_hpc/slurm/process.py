@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -105,10 +106,11 @@ def run_as_is(
     with process:
         try:
             out, err = process.communicate(stdin.encode(), timeout=timeout_s)
-        except subprocess.TimeoutExpired:
-            raise SlurmTimeoutError(argv, timeout_s) from None
-        finally:
-            _stop(process)
+        except BaseException as error:
+            _kill_group(process)
+            if isinstance(error, subprocess.TimeoutExpired):
+                raise SlurmTimeoutError(argv, timeout_s) from None
+            raise
     stdout, stderr = (text.decode("utf-8", errors="replace") for text in (out, err))
     failure = failure_of(argv, process.returncode, stdout, stderr)
     if failure is not None:
@@ -141,8 +143,8 @@ def failure_of(argv: Sequence[str], returncode: int, stdout: str, stderr: str) -
     return SlurmCommandError(argv, returncode, stdout, stderr)
 
 
-def _stop(process: subprocess.Popen[bytes]) -> None:
-    """Kill a process that is still running, and its children, which may hold our pipes open."""
-    if process.poll() is None:
+def _kill_group(process: subprocess.Popen[bytes]) -> None:
+    """Kill a process and its children, which may outlive it and hold our pipes open."""
+    with suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)
-        process.communicate()
+    process.communicate()

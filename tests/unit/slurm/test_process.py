@@ -72,10 +72,11 @@ def test_a_file_that_cannot_be_run(script: Script) -> None:
         run(["sinfo"], timeout_s=10)
 
 
-def test_a_hanging_command_is_killed_with_its_children(script: Script, tmp_path: Path) -> None:
-    """The time limit holds although a child of the command keeps the pipes open."""
+@pytest.mark.parametrize("end", ["wait", "exit 0"])
+def test_a_hanging_command_is_killed_with_its_children(script: Script, tmp_path: Path, end: str) -> None:
+    """The time limit holds although a child of the command, or what it left behind, keeps the pipes open."""
     pid_file = tmp_path / "pid"
-    script("squeue", f"/bin/sleep 600 & echo $! > {pid_file}; wait")
+    script("squeue", f"/bin/sleep 600 & echo $! > {pid_file}; {end}")
     begin = time.monotonic()
     with pytest.raises(SlurmTimeoutError, match=r"squeue did not answer within 0\.5 s"):
         run(["squeue"], timeout_s=0.5)
