@@ -59,6 +59,7 @@ LIMIT_S = 1.0
 def build_ledger(path: Path, rows: int) -> None:
     """Make a ledger with a year of runs, unless it is there."""
     if path.exists():
+        open_ledger(path, ZoneInfo("UTC")).close()  # brings one of an older version up to date
         return
     text = path.with_suffix(".txt")
     with text.open("w") as out:

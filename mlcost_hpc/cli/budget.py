@@ -12,7 +12,7 @@ import click
 
 from mlcost_hpc.cli.accounting import ledger_option, open_up_to_date, parse_day, rates_option
 from mlcost_hpc.cli.output import Format, format_option, print_rows
-from mlcost_hpc.cli.site import channels_of, take_commitments, today_of, tree_of
+from mlcost_hpc.cli.site import today_of, tree_of
 from mlcost_hpc.errors import UsageError
 
 if TYPE_CHECKING:
@@ -29,8 +29,7 @@ COLUMNS = {
     "percent": "used %", "forecast": "forecast", "exhausted": "used up", "unit": "unit",
 }  # fmt: skip
 _FOR_PEOPLE = (
-    "name", "whose", "period", "kind", "unit", "amount", "settled", "in_flight", "committed", "left",
-    "percent", "forecast",
+    "name", "whose", "amount", "settled", "in_flight", "committed", "left", "percent",
 )  # fmt: skip
 _AMOUNTS = ("amount", "settled", "in_flight", "committed", "left", "forecast")
 
@@ -108,29 +107,12 @@ def check(
 
     Meant for a timer, beside `mlcost ingest`; the daemon does the same.
     """
-    from mlcost_accounting.alerts.delivery import deliver
-    from mlcost_accounting.budgets.submission import publish as published_of
-    from mlcost_accounting.budgets.submission import write_published
-    from mlcost_accounting.budgets.watch import watch_all
-    from mlcost_accounting.ledger.health import known_until
-    from mlcost_accounting.ledger.outbox import Outbox
+    from mlcost_hpc.cli.budget_round import look_at_budgets
 
-    channels = channels_of(context)
-    configured = context.settings.paths.published_budgets
-    target = publish or (Path(configured) if configured else None)
     with open_up_to_date(context, ledger) as books:
-        take_commitments(context, books, rates)
-        now = int(time.time())
-        statuses = watch_all(books, tree_of(books), channels, today_of(context), now)
-        delivered = deliver(Outbox(books), channels, now)
+        statuses = look_at_budgets(context, books, rates, publish)
         currency = books.meta("currency") or ""
-        if target is not None:
-            write_published(target, published_of(statuses, currency, known_until(books)))
     show_statuses(statuses, currency, output_format)
-    if delivered.sent:
-        click.echo(f"mlcost: {delivered.sent} alerts sent", err=True)
-    for channel, why in delivered.failed:
-        click.echo(f"mlcost: alert channel {channel}: {why}; it is tried again", err=True)
 
 
 @budget.command()
@@ -168,12 +150,15 @@ def show_statuses(statuses: Sequence[BudgetStatus], currency: str, output_format
         print_rows([_row(status, currency, _exact) for status in statuses], COLUMNS, output_format)
         return
     rows = [_row(status, currency, _readable) for status in statuses]
-    shown = [{**row, "whose": f"{row['scope']} {row['target']}"} for row in rows]
+    shown = [
+        {**row, "whose": f"{row['scope']} {row['target']}", "amount": f"{row['amount']} {row['unit']}"}
+        for row in rows
+    ]
     columns = {name: COLUMNS.get(name, name) for name in _FOR_PEOPLE}
     print_rows(shown, columns, "table", right=(*_AMOUNTS, "percent"))
-    for status in statuses:
-        if sentence := lasting(status):
-            click.echo(f"{status.budget.name}: {sentence}")
+    for status, row in zip(statuses, rows, strict=True):
+        sentence = lasting(status) or "It is used up."
+        click.echo(f"{row['name']} ({row['kind']}, {row['period']}): {sentence}")
 
 
 def _row(status: BudgetStatus, currency: str, show: Callable[[int, str], str]) -> dict[str, Any]:

@@ -92,4 +92,22 @@ def _rounds(
         return collector_of(context, ledger, taker, kinds, lambda _start, _end: None)
 
     cluster = context.settings.slurm.cluster or context.slurm.config()["ClusterName"]
-    return Rounds(ledger, taker, collecting, cluster, interval_s=interval, backfill_from=since)
+    return Rounds(
+        ledger,
+        taker,
+        collecting,
+        cluster,
+        interval_s=interval,
+        backfill_from=since,
+        after=lambda: _budgets(context, ledger, rates),
+    )
+
+
+def _budgets(context: Context, ledger: Ledger, rates: Path | None) -> None:
+    """Look at the budgets where there are any, or where somebody is to be told."""
+    from mlcost_accounting.ledger.budget_book import BudgetBook
+
+    from mlcost_hpc.cli.budget_round import look_at_budgets
+
+    if BudgetBook(ledger).all() or context.settings.paths.alerts:
+        look_at_budgets(context, ledger, rates)

@@ -86,7 +86,8 @@ def show_dearest(
     output_format: Format,
 ) -> None:
     """Print the runs that cost most in a period."""
-    from mlcost_accounting.ledger.scoped import EVERYTHING, dearest_runs
+    from mlcost_accounting.ledger.dearest import dearest_runs
+    from mlcost_accounting.ledger.scoped import EVERYTHING
     from mlcost_accounting.reports import hours
 
     from mlcost_hpc.money import exact_money, format_money

@@ -128,14 +128,14 @@ def _overrun(
     status: BudgetStatus, crossed: set[str], counts: dict[str, int], currency: str, today: str
 ) -> list[Event]:
     """Return the event that even the lower end of the forecast is above the budget; once in a period."""
-    if OVERRUN in counts or status.left <= 0 or status.forecast.low <= status.budget.amount:
+    if OVERRUN in crossed or status.left <= 0 or status.forecast.low <= status.budget.amount:
         return []
     crossed.add(OVERRUN)
-    counts[OVERRUN] = 1
+    counts[OVERRUN] = counts.get(OVERRUN, 0) + 1
     budget = status.budget
     return [
         Event(
-            key=f"budget/{budget.name}/{status.period.first}/{OVERRUN}",
+            key=f"budget/{budget.name}/{status.period.first}/{OVERRUN}/{counts[OVERRUN]}",
             kind="overrun",
             target=f"{budget.scope} {budget.target}",
             subject=f"budget {budget.name} ({budget.scope} {budget.target}): "

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 from mlcost_accounting.alerts.events import anomaly_event, watch_budget
 from mlcost_accounting.anomaly import HISTORY, find_anomaly
 from mlcost_accounting.budgets.overview import budget_statuses
+from mlcost_accounting.ledger.dearest import dearest_runs
 from mlcost_accounting.ledger.outbox import Outbox
-from mlcost_accounting.ledger.scoped import EVERYTHING, dearest_runs, spending_by_day
+from mlcost_accounting.ledger.scoped import EVERYTHING, spending_by_day
 from mlcost_accounting.periods import Period, period_of
 from mlcost_hpc.money import format_money
 

@@ -40,6 +40,12 @@ class BudgetBook:
             raise UsageError(
                 f"there is a budget {budget.name!r} already: remove it first, or take another name"
             )
+        # What an earlier budget of that name had crossed, this one has not; how often it was, stays: it is
+        # part of the alerts' keys.
+        self._ledger.db.execute(
+            "UPDATE budget_watches SET memory = json_set(memory, '$.crossed', json_array()) WHERE budget = ?",
+            (budget.name,),
+        )
 
     def remove(self, name: str, *, author: str, now: int) -> None:
         """Remove a budget; its record stays.

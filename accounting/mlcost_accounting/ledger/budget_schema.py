@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 from sqlite_utils.migrations import Migrations
 
+from mlcost_accounting.ledger.monthly import TABLE, days_of_months_since, sum_months
+
 if TYPE_CHECKING:
     from sqlite_utils import Database
 
@@ -72,3 +74,12 @@ def budgets_and_alerts(db: Database) -> None:
         ) WITHOUT ROWID
         """
     )
+
+
+@budget_migrations()
+def monthly_sums(db: Database) -> None:
+    """Sums of whole months, filled from the daily ones."""
+    db.execute(TABLE)
+    oldest = db.execute("SELECT MIN(day) FROM daily").fetchone()[0]
+    if oldest is not None:
+        sum_months(db.conn, days_of_months_since(db.conn, oldest))

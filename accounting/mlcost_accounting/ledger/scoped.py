@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import msgspec
 
 from mlcost_accounting.dims import Dims
+from mlcost_accounting.ledger.monthly import month_of
 from mlcost_accounting.rating import OPEN_STATES
 
 if TYPE_CHECKING:
@@ -105,30 +106,6 @@ def spending_by_day(
     )
 
 
-def dearest_runs(
-    ledger: Ledger,
-    scope: Scope,
-    period: Period,
-    wanted: Mapping[str, str | Sequence[str]] | None = None,
-    most: int = 20,
-) -> list[dict[str, Any]]:
-    """Return the runs that cost most in a period."""
-    where = visible(scope) & matching(wanted or {})
-    return ledger.rows(
-        f"""
-        WITH dear AS (
-            SELECT run_id, SUM(cost) AS cost, SUM(gpu_s) AS gpu_s, SUM(cpu_s) AS cpu_s
-            FROM charges WHERE day BETWEEN ? AND ? AND dim_id IN (SELECT id FROM dims WHERE {where.sql})
-            GROUP BY run_id HAVING SUM(cost) > 0 ORDER BY SUM(cost) DESC LIMIT ?
-        )
-        SELECT dear.*, job_id, name, started, ended, elapsed_s, time_limit_s, {", ".join(Dims._fields)}
-        FROM dear JOIN runs ON runs.id = run_id JOIN dims ON dims.id = runs.dim_id
-        ORDER BY dear.cost DESC, job_id
-        """,  # noqa: S608
-        (period.first.toordinal(), period.last.toordinal(), *where.values, most),
-    )
-
-
 def runs_of_job(ledger: Ledger, scope: Scope, job_id: str) -> list[dict[str, Any]]:
     """Return every run of a job (or of an array task) that the viewer may see, oldest first."""
     where = visible(scope)
@@ -203,18 +180,46 @@ def cells(
         wanted: dimension -> the values that count.
     """
     where = visible(scope) & matching(wanted or {})
-    found = f"SELECT id, {', '.join(Dims._fields)} FROM dims WHERE {where.sql}"  # noqa: S608
-    dims = {row[0]: Dims(*row[1:]) for row in ledger.db.execute(found, where.values)}
-    bucket = "CASE " + " ".join(f"WHEN day <= ? THEN {index}" for index in range(len(buckets))) + " END"
+    named = f"SELECT id, {', '.join(Dims._fields)} FROM dims WHERE {where.sql}"  # noqa: S608
+    dims = {row[0]: Dims(*row[1:]) for row in ledger.db.execute(named, where.values)}
+    everything = scope.everything and not wanted
+    only = "1" if everything else f"dim_id IN (SELECT id FROM dims WHERE {where.sql})"  # noqa: S608
     columns = ", ".join(f"SUM({name})" for name in _SUMS)
-    sums = (
-        f"SELECT {bucket} AS bucket, dim_id, SUM(CASE WHEN day = ? THEN runs ELSE first END), {columns} "  # noqa: S608
-        "FROM daily WHERE day BETWEEN ? AND ? GROUP BY bucket, dim_id"
-    )
-    first, last = buckets[0].first.toordinal(), buckets[-1].last.toordinal()
-    ends = (part.last.toordinal() for part in buckets)
-    rows = ledger.db.execute(sums, (*ends, first, first, last))
-    return [(row[0], dims[row[1]], row[2:]) for row in rows if row[1] in dims]
+    period_begins = buckets[0].first.toordinal()
+    found = []
+    for number, bucket in enumerate(buckets):
+        for table, first, last in _segments(bucket.first.toordinal(), bucket.last.toordinal()):
+            runs = _RUNS[table]
+            sums = (
+                f"SELECT dim_id, SUM({runs}), {columns} FROM {table} "  # noqa: S608
+                f"WHERE {_DAY[table]} BETWEEN ? AND ? AND {only} GROUP BY dim_id"
+            )
+            values = (period_begins, first, last, *(() if everything else where.values))
+            found += [(number, dims[row[0]], row[1:]) for row in ledger.db.execute(sums, values)]
+    return found
+
+
+_DAY = {"daily": "day", "monthly": "month"}
+_RUNS = {
+    "daily": "CASE WHEN day = ? THEN runs ELSE first END",
+    "monthly": "CASE WHEN month = ? THEN present + later ELSE first END",
+}
+
+
+def _segments(first: int, last: int) -> list[tuple[str, int, int]]:
+    """Return a span of days as whole months, to be read from their sums, and the days before and after."""
+    begins, ends = month_of(first)
+    inner_first = first if begins == first else ends + 1
+    begins, ends = month_of(last)
+    inner_last = last if ends == last else begins - 1
+    if inner_first > inner_last:
+        return [("daily", first, last)]
+    parts = [
+        ("daily", first, inner_first - 1),
+        ("monthly", inner_first, inner_last),
+        ("daily", inner_last + 1, last),
+    ]
+    return [part for part in parts if part[1] <= part[2]]
 
 
 def corrections(

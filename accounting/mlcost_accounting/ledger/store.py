@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from mlcost_accounting.ledger import books_schema  # noqa: F401  # adds its migrations
 from mlcost_accounting.ledger.budget_schema import budget_migrations
+from mlcost_accounting.ledger.monthly import days_of_months_since, sum_months
 from mlcost_accounting.ledger.schema import migrations
 from mlcost_accounting.ledger.tiers import apply_tiers
 from mlcost_hpc.errors import LedgerError
@@ -87,7 +88,10 @@ class Ledger:
                 db.execute("DELETE FROM daily WHERE day = ?", (day,))
                 db.execute(_SUM_DAY, (day,))
                 db.execute("DELETE FROM dirty_days WHERE day = ?", (day,))
-            apply_tiers(db, self.meta("tiers"), days[0], int(self.meta("closed_through") or 0))
+            tiers = self.meta("tiers")
+            apply_tiers(db, tiers, days[0], int(self.meta("closed_through") or 0))
+            # Tiers follow what was spent before, so a changed day changes every day after it.
+            sum_months(db, days_of_months_since(db, days[0]) if tiers else days)
         return len(days)
 
     def rows(self, sql: str, values: Iterable[Any] = ()) -> list[dict[str, Any]]:

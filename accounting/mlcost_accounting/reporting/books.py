@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from mlcost_accounting.ledger import scoped
 from mlcost_accounting.ledger.closing import invoice_lines, list_invoices
+from mlcost_accounting.ledger.dearest import dearest_runs
 from mlcost_accounting.ledger.lookup import run_charges
 from mlcost_accounting.reporting.cells import Cell, Cells, Sums, bucket_name, buckets_of
 
@@ -50,7 +51,7 @@ class ScopedBooks:
         self, period: Period, wanted: Wanted | None = None, most: int = 15
     ) -> list[dict[str, Any]]:
         """Return the runs that cost most in a period."""
-        return scoped.dearest_runs(self._ledger, self.scope, period, wanted, most)
+        return dearest_runs(self._ledger, self.scope, period, wanted, most)
 
     def runs_of_job(self, job_id: str) -> list[dict[str, Any]]:
         """Return every run of a job."""

@@ -56,7 +56,7 @@ class Figures(msgspec.Struct, frozen=True, kw_only=True):
         states: lines of the unfinished runs by state.
         buckets, series: the chart: names of the bars, (name, micros of each bar) of the layers.
         series_by: the dimension of the layers.
-        dearest: the dearest runs, as :func:`~mlcost_accounting.ledger.scoped.dearest_runs` gives them.
+        dearest: the dearest runs, as :func:`~mlcost_accounting.ledger.dearest.dearest_runs` gives them.
     """
 
     period: Period

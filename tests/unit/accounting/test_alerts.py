@@ -87,6 +87,20 @@ def test_a_new_period_begins_anew() -> None:
     assert watch.period == "2026-11-01"
 
 
+def test_a_budget_set_anew_is_watched_anew(tmp_path: Path) -> None:
+    """A budget that replaces a crossed one of the same name tells its own crossing."""
+    books = make_books(tmp_path / "ledger.db")
+    channel = Channel(name="c", kind="command", argv=("true",))
+    book, outbox = BudgetBook(books.ledger), Outbox(books.ledger)
+    watch_all(books.ledger, AccountTree(), [channel], TODAY, NOW)
+    (budget,) = book.all()
+    book.remove(budget.name, author="root", now=NOW)
+    book.add(budget, author="root", reason="", now=NOW)
+    watch_all(books.ledger, AccountTree(), [channel], TODAY, NOW)
+    assert len(outbox.waiting()) == 2
+    books.ledger.close()
+
+
 def test_an_overrun_is_told_before_it_happens_and_once() -> None:
     """When even the low end of the forecast is above the amount, that is news, one time."""
     days = {TODAY - timedelta(days=back): (100, 0) for back in range(1, 80)}

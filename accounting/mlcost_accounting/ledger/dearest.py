@@ -1,0 +1,107 @@
+"""The dearest runs of a period that a viewer may see."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from mlcost_accounting.dims import Dims
+from mlcost_accounting.ledger.scoped import matching, visible
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping, Sequence
+
+    from mlcost_accounting.ledger.scoped import Scope
+    from mlcost_accounting.ledger.store import Ledger
+    from mlcost_accounting.periods import Period
+
+
+def dearest_runs(
+    ledger: Ledger,
+    scope: Scope,
+    period: Period,
+    wanted: Mapping[str, str | Sequence[str]] | None = None,
+    most: int = 20,
+) -> list[dict[str, Any]]:
+    """Return the runs that cost most in a period, the dearest first.
+
+    Summing every run of a year only to find a few would take seconds. The dearest single days are found
+    first; a run that is not among them has no day above the cheapest of those, so it could only be dearer in
+    sum by running for many days, and runs of many days are few: they are looked at as well.
+    """
+    where = visible(scope) & matching(wanted or {})
+    only = f"dim_id IN (SELECT id FROM dims WHERE {where.sql})"  # noqa: S608
+    days = (period.first.toordinal(), period.last.toordinal())
+    pieces = ledger.db.execute(
+        f"SELECT run_id, cost FROM charges WHERE day BETWEEN ? AND ? AND {only} AND cost > 0 "  # noqa: S608
+        "ORDER BY cost DESC LIMIT ?",
+        (*days, *where.values, _PIECES * most),
+    ).fetchall()
+    if not pieces:
+        return []
+    totals = _totals(ledger, {run_id for run_id, _ in pieces}, days)
+    if len(pieces) == _PIECES * most:
+        dear_enough = sorted(totals.values(), reverse=True)[min(most, len(totals)) - 1]
+        needed_days = -(-dear_enough // pieces[-1][1])
+        long = ledger.db.execute(
+            f"SELECT id FROM runs WHERE elapsed_s + suspended_s > ? AND {only}",  # noqa: S608
+            ((needed_days - 2) * 82_800, *where.values),
+        )
+        totals |= _totals(ledger, {row[0] for row in long} - set(totals), days)
+    best = sorted(totals, key=lambda run_id: (-totals[run_id], run_id))[:most]
+    return [_run_row(ledger, run_id, days) for run_id in best]
+
+
+_PIECES = 20
+"""Single days that are looked at for each run that is asked for."""
+
+
+def _totals(ledger: Ledger, run_ids: Collection[int], days: tuple[int, int]) -> dict[int, int]:
+    """Return what runs cost in a span of days, where it is above zero."""
+    totals = {}
+    for run_id in run_ids:
+        cost = _sums_of_run(ledger, run_id, days)[0]
+        if cost > 0:
+            totals[run_id] = cost
+    return totals
+
+
+def _sums_of_run(ledger: Ledger, run_id: int, days: tuple[int, int]) -> tuple[int, int, int]:
+    """Return (cost, GPU seconds, CPU seconds) of a run in a span of days, through the key of the charges."""
+    started, ended = ledger.db.execute(
+        "SELECT started, started + elapsed_s + suspended_s FROM runs WHERE id = ?", (run_id,)
+    ).fetchone()
+    # A day of slack on both sides covers every time zone.
+    first = max(days[0], EPOCH + (started or 0) // 86400 - 1)
+    last = min(days[1], EPOCH + (ended or 0) // 86400 + 1)
+    sums = [0, 0, 0]
+    columns = "cost, gpu_s, cpu_s"
+    rows = [
+        row
+        for day in range(first, last + 1)
+        for row in ledger.db.execute(
+            f"SELECT {columns} FROM charges WHERE day = ? AND run_id = ? AND corrects = 0",  # noqa: S608
+            (day, run_id),
+        )
+    ]
+    rows += ledger.db.execute(
+        f"SELECT {columns} FROM charges INDEXED BY charges_corrections "  # noqa: S608
+        "WHERE run_id = ? AND corrects != 0 AND day BETWEEN ? AND ?",
+        (run_id, *days),
+    )
+    for row in rows:
+        sums = [total + (part or 0) for total, part in zip(sums, row, strict=True)]
+    return sums[0], sums[1], sums[2]
+
+
+def _run_row(ledger: Ledger, run_id: int, days: tuple[int, int]) -> dict[str, Any]:
+    cost, gpu_s, cpu_s = _sums_of_run(ledger, run_id, days)
+    columns = f"job_id, name, started, ended, elapsed_s, time_limit_s, {', '.join(Dims._fields)}"
+    (row,) = ledger.rows(
+        f"SELECT {columns} FROM runs JOIN dims ON dims.id = dim_id WHERE runs.id = ?",  # noqa: S608
+        (run_id,),
+    )
+    return {"run_id": run_id, "cost": cost, "gpu_s": gpu_s, "cpu_s": cpu_s, **row}
+
+
+EPOCH = 719_163
+"""Day number of 1970-01-01."""
