@@ -258,7 +258,7 @@ def _check_here(batch: Batch, manifest: Manifest, output_format: Format) -> None
                     "recipe": result.recipe,
                     "made_on": result.place.node_class if result.place else None,
                     "checked_on": found.node_class,
-                    "relative_error": round(found.relative_error, 5),
+                    "relative_error": found.relative_error,
                     "agreement": found.agreement,
                     "same": found.passed,
                 }

@@ -91,7 +91,7 @@ def _card(manifest: Manifest, result: Result) -> str:
         score = result.score
         lines.append(
             f"- {score.metric} on {score.samples} samples of {score.data}: {score.before} -> {score.after}; "
-            f"agreement {score.agreement}, relative error {score.relative_error:.3g}"
+            f"agreement {score.agreement}, relative error {score.relative_error}"
         )
     lines += [f"- {note}" for note in result.notes]
     lines += ["", "## The way here", ""]

@@ -67,7 +67,6 @@ class Candidate:
         status: the verdict.
         reason: and why.
         load_s: seconds to load it.
-        outputs: its answers.
     """
 
     path: Path
@@ -78,7 +77,6 @@ class Candidate:
     status: Status
     reason: str
     load_s: float
-    outputs: list[Array]
 
 
 def weigh(path: Path, shared: Shared, model: Model, settings: Settings, effort: Effort) -> Candidate:
@@ -119,7 +117,6 @@ def weigh(path: Path, shared: Shared, model: Model, settings: Settings, effort: 
         status=status,
         reason=reason,
         load_s=load_s,
-        outputs=outputs,
     )
 
 

@@ -12,7 +12,7 @@ import msgspec
 
 from mlcost_hpc.compress import node
 from mlcost_hpc.compress.batch import read_json
-from mlcost_hpc.compress.evaluate import EVALUATION_BATCH, agreement, closeness, run_all
+from mlcost_hpc.compress.evaluate import EVALUATION_BATCH, agreement, closeness, finite, run_all
 from mlcost_hpc.compress.runtime import open_session
 from mlcost_hpc.compress.shared import call_size, ensure_shared
 from mlcost_hpc.errors import CompressError
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
     from mlcost_hpc.compress.batch import Batch
     from mlcost_hpc.compress.manifest import Manifest, Task
+    from mlcost_hpc.compress.shared import Shared
 
 LARGEST_ERROR = 0.05
 """Relative error up to which a file counts as portable to a processor class."""
@@ -40,37 +41,38 @@ class Check(msgspec.Struct, frozen=True, kw_only=True):
         task: the task whose artefact was checked.
         node_class: class of the processor it was checked on.
         host: node name.
-        relative_error: of the outputs here against those on its own node.
+        relative_error: of the outputs here against those on its own node; None = not finite.
         agreement: part of the samples with the same class; None without classes.
     """
 
     task: str
     node_class: str
     host: str
-    relative_error: float
+    relative_error: float | None
     agreement: float | None
 
     @property
     def passed(self) -> bool:
         """True when the answers are the same within the limit."""
-        return self.relative_error <= LARGEST_ERROR
+        return self.relative_error is not None and self.relative_error <= LARGEST_ERROR
 
 
-def keep_outputs(folder: Path, outputs: list[np.ndarray[Any, Any]]) -> None:
+def keep_outputs(artefact: Path, shared: Shared, threads: int) -> None:
     """Keep a candidate's outputs on the first samples beside it."""
     import io
 
     import numpy as np
 
+    outputs = _answers(artefact, shared, threads)
     content = io.BytesIO()
     named: dict[str, Any] = {f"output{index}": array for index, array in enumerate(outputs)}
     np.savez(content, **named)
-    write_file(folder / OUTPUTS, content.getvalue())
+    write_file(artefact.with_name(OUTPUTS), content.getvalue())
 
 
-def first_samples(outputs: list[np.ndarray[Any, Any]], samples: int) -> list[np.ndarray[Any, Any]]:
-    """Return the outputs on the first samples; all of an output whose first axis does not count samples."""
-    return [array[:SAMPLES] if len(array) == samples else array for array in outputs]
+def _answers(artefact: Path, shared: Shared, threads: int) -> list[np.ndarray[Any, Any]]:
+    feeds = shared.feeds.slice(0, SAMPLES)
+    return run_all(open_session(artefact, threads), feeds, call_size(shared.facts, EVALUATION_BATCH))
 
 
 def check_here(batch: Batch, manifest: Manifest, task: Task) -> Check:
@@ -85,9 +87,7 @@ def check_here(batch: Batch, manifest: Manifest, task: Task) -> Check:
     if result is None or not result.artefact:
         raise CompressError(f"{task.model} {task.recipe.name} has no artefact to check")
     shared = ensure_shared(batch, manifest.model(task.model), manifest.settings)
-    feeds = shared.feeds.slice(0, SAMPLES)
-    session = open_session(batch.folder / result.artefact, manifest.settings.threads)
-    found = run_all(session, feeds, call_size(shared.facts, EVALUATION_BATCH))
+    found = _answers(batch.folder / result.artefact, shared, manifest.settings.threads)
     with np.load(batch.task_folder(task.id) / OUTPUTS, allow_pickle=False) as file:
         expected = [file[f"output{index}"] for index in range(len(file.files))]
     relative, _ = closeness(expected, found)
@@ -96,8 +96,8 @@ def check_here(batch: Batch, manifest: Manifest, task: Task) -> Check:
         task=task.id,
         node_class=node.node_class(flags),
         host=node.host_name(),
-        relative_error=relative,
-        agreement=agreement(expected, found, len(feeds)),
+        relative_error=finite(relative),
+        agreement=agreement(expected, found, min(SAMPLES, len(shared.feeds))),
     )
     folder = batch.task_folder(task.id) / "checks"
     folder.mkdir(exist_ok=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+import math
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -39,10 +40,12 @@ def run_all(session: ort.InferenceSession, feeds: Feeds, batch: int) -> list[Arr
     outputs = []
     for parts in zip(*calls, strict=True):
         arrays = [np.asarray(part) for part in parts]
+        if not feeds.batched and len({array.shape for array in arrays}) == 1:
+            stacked = np.stack(arrays)
+            outputs.append(stacked[:, 0] if stacked.ndim > 1 and stacked.shape[1] == 1 else stacked)
+            continue
         same = len({array.shape[1:] for array in arrays}) == 1 and arrays[0].ndim > 0
-        outputs.append(
-            np.concatenate(arrays) if same else np.concatenate([array.ravel() for array in arrays])
-        )
+        outputs.append(np.concatenate(arrays if same else [array.ravel() for array in arrays]))
     return outputs
 
 
@@ -63,11 +66,16 @@ def score(before: Sequence[Array], after: Sequence[Array], feeds: Feeds, metric:
         before=None if compute is None else compute(before),
         after=None if compute is None else compute(after),
         agreement=agreement(before, after, len(feeds)),
-        relative_error=relative,
-        largest_difference=largest,
+        relative_error=finite(relative),
+        largest_difference=finite(largest),
         samples=len(feeds),
         data=feeds.name,
     )
+
+
+def finite(value: float) -> float | None:
+    """Return a number, None for NaN and infinity, which JSON does not have."""
+    return value if math.isfinite(value) else None
 
 
 def closeness(before: Sequence[Array], after: Sequence[Array]) -> tuple[float, float]:

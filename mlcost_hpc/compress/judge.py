@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING
 
 from mlcost_hpc.compress.onnxfile import QUANTIZED_OPS
@@ -50,8 +49,8 @@ def _no_op(limits: Limits, before: int, after: int, changed: Mapping[str, int]) 
 
 
 def _wrong(limits: Limits, score: Score) -> tuple[Status, str] | None:
-    if not math.isfinite(score.relative_error) or not math.isfinite(score.largest_difference):
-        return "wrong", "the outputs hold NaN or infinity"
+    if score.relative_error is None or score.largest_difference is None:
+        return "wrong", "the outputs hold NaN or infinity, or have other sizes"
     loss = score.loss
     if loss is not None:
         if not loss <= limits.max_loss:

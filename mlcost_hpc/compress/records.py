@@ -59,8 +59,9 @@ class Score(msgspec.Struct, frozen=True, kw_only=True):
         before: the original's value; None where there is no metric but closeness.
         after: the candidate's value.
         agreement: part of the samples for which both name the same class; None when there are no classes.
-        relative_error: ||candidate - original|| / ||original|| over all outputs.
-        largest_difference: largest absolute difference of any output value.
+        relative_error: ||candidate - original|| / ||original|| over all outputs; None = not finite: NaN, or
+            outputs of other sizes.
+        largest_difference: largest absolute difference of any output value; None = not finite.
         samples: number of samples.
         data: what they were: a file's name, or ``random inputs``.
     """
@@ -69,8 +70,8 @@ class Score(msgspec.Struct, frozen=True, kw_only=True):
     before: float | None = None
     after: float | None = None
     agreement: float | None = None
-    relative_error: float
-    largest_difference: float
+    relative_error: float | None
+    largest_difference: float | None
     samples: int
     data: str
 

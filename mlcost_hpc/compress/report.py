@@ -78,7 +78,7 @@ def merits(result: Result) -> tuple[float, ...]:
     quality = 0.0
     if score is not None:
         loss = score.loss if score.loss is not None else score.relative_error
-        quality = -round(loss, 6)
+        quality = float("-inf") if loss is None else -round(loss, 6)
     return (round(result.shrink or 0.0, 2), round(throughput_speedup(result) or 0.0, 2), quality)
 
 
@@ -172,7 +172,7 @@ def _costs(result: Result, extras: Extras, spent_on_model: Decimal) -> dict[str,
 
 def _checked(checks: Sequence[Check]) -> str:
     words = {True: "same", False: "DIFFERS"}
-    return ", ".join(f"{item.node_class} {words[item.passed]} ({item.relative_error:.2g})" for item in checks)
+    return ", ".join(f"{item.node_class} {words[item.passed]}{_by(item)}" for item in checks)
 
 
 def _row(result: Result, **mark: bool) -> dict[str, Any]:
@@ -229,6 +229,10 @@ def explanations(rows_for_people: Sequence[Mapping[str, Any]]) -> list[str]:
         for row in rows_for_people
         if row["status"] != "ok"
     ]
+
+
+def _by(check: Check) -> str:
+    return "" if check.relative_error is None else f" ({check.relative_error:.2g})"
 
 
 def _cost(row: Mapping[str, Any]) -> str | None:

@@ -14,7 +14,7 @@ import msgspec
 from mlcost_hpc.compress import node
 from mlcost_hpc.compress.auto import suitable
 from mlcost_hpc.compress.candidate import QUICK, THOROUGH, Candidate, gzip_size, weigh
-from mlcost_hpc.compress.check import first_samples, keep_outputs
+from mlcost_hpc.compress.check import keep_outputs
 from mlcost_hpc.compress.cores import lock_folder, pinned
 from mlcost_hpc.compress.evaluate import EVALUATION_BATCH, run_all, score
 from mlcost_hpc.compress.failure import explain
@@ -133,7 +133,7 @@ def _climb_and_weigh(
         final = weigh(way.best.path, shared, model, settings, THOROUGH)
     peak = _peak_memory(final.path, shared, settings)
     artefact = _keep(final.path, batch.task_folder(task.id))
-    keep_outputs(batch.task_folder(task.id), first_samples(final.outputs, len(shared.feeds)))
+    keep_outputs(artefact, shared, settings.threads)
     return Result(
         task=task.id,
         model=task.model,

@@ -2,7 +2,6 @@
 
 import math
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -18,7 +17,7 @@ def latency(before: float, after: float, batch: int = 32) -> Latency:
     return Latency(batch=batch, before=spread(before), after=spread(after), speedup=before / after)
 
 
-def score(before: float | None = 0.99, after: float | None = 0.99, **fields: float) -> Score:
+def score(before: float | None = 0.99, after: float | None = 0.99, **fields: float | None) -> Score:
     defaults = {"relative_error": 0.01, "largest_difference": 0.1, "agreement": 1.0}
     return Score(
         metric="accuracy", before=before, after=after, samples=100, data="d", **{**defaults, **fields}
@@ -65,10 +64,9 @@ def test_without_labels_agreement_decides_then_closeness() -> None:
     assert verdict(found=far)[0] == "wrong"
 
 
-@pytest.mark.parametrize("error", [math.nan, math.inf])
-def test_nan_is_wrong_even_with_good_accuracy(error: float) -> None:
+def test_nan_is_wrong_even_with_good_accuracy() -> None:
     """Outputs that are no numbers are never ok."""
-    assert verdict(found=score(relative_error=error))[0] == "wrong"
+    assert verdict(found=score(relative_error=None))[0] == "wrong"
     assert verdict(found=score(1.0, math.nan))[0] == "wrong"
 
 

@@ -49,7 +49,6 @@ def candidate(subject: Subject, status: Status, speed: float) -> Candidate:
         status=status,
         reason="judged",
         load_s=0.0,
-        outputs=[],
     )
 
 
