@@ -176,13 +176,13 @@ def test_work_ends_with_its_parent(batch: Batch) -> None:
     children = Path(f"/proc/{parent.pid}/task/{parent.pid}/children")
     log = batch.task_folder(manifest.tasks[0].id) / "log.txt"
     while parent.poll() is None and not log.exists():
-        pass
+        time.sleep(0.02)
     ids = children.read_text().split()
     parent.kill()
     parent.wait()
     deadline = time.monotonic() + 20
     while any(is_at_work(number) for number in ids) and time.monotonic() < deadline:
-        pass
+        time.sleep(0.02)
     assert not any(is_at_work(number) for number in ids)
 
 
