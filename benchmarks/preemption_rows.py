@@ -15,7 +15,10 @@ import time
 from datetime import UTC, datetime
 from itertools import groupby
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
@@ -41,10 +44,13 @@ def main() -> None:
     """Run the trials on each release and write what came out."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--release", action="append", help=f"Slurm release (default: {', '.join(RELEASES)})")
+    parser.add_argument("--trial", action="append", help='only this one, e.g. "row C" (default: all)')
     parser.add_argument("--grace", type=int, default=15, help="GraceTime in seconds where there is one")
     parser.add_argument("--write-page", action="store_true", help="put the table into the page of docs/")
     options = parser.parse_args()
-    rows = [row for release in options.release or RELEASES for row in measure(release, options.grace)]
+    releases = options.release or RELEASES
+    measured = [row for release in releases for row in measure(release, options.grace, options.trial)]
+    rows = merge(read_rows(), measured)
     table = "\n".join(as_table(rows))
     print(table)
     created = datetime.now(UTC).isoformat(timespec="seconds")
@@ -58,8 +64,19 @@ def main() -> None:
         sys.exit("some trials did not come to an end; see the table")
 
 
-def measure(release: str, grace: int) -> list[dict[str, Any]]:
-    """Return a row for each trial on a new cluster of one release."""
+def read_rows() -> list[dict[str, Any]]:
+    """Return what was measured before."""
+    return list(json.loads(OUT.read_text())["rows"]) if OUT.exists() else []
+
+
+def merge(old: list[dict[str, Any]], new: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return all rows; what was measured again replaces what was there."""
+    rows = {(row["slurm"], row["trial"], row["by"]): row for row in [*old, *new]}
+    return list(rows.values())
+
+
+def measure(release: str, grace: int, only: Sequence[str] | None) -> list[dict[str, Any]]:
+    """Return a row for each trial (or those named) on a new cluster of one release."""
     name = f"rows-{release.replace('.', '')}"
     settings = ("--grace", str(grace), "--kill-wait", "10", "--cred-expire", "5", "--user-signal", "off")
     cluster("up", name, "--slurm", release, *settings)
@@ -71,6 +88,7 @@ def measure(release: str, grace: int) -> list[dict[str, Any]]:
         lab = Lab(name, Path(tempfile.mkdtemp(prefix=f"{name}-")), trainee)
         ours = [plan for plan in our_plans(grace) if is_host or plan.name in WITHOUT_TORCH]
         plans = [("mlcost", plan) for plan in ours] + [("submitit", plan) for plan in peer_plans(grace)]
+        plans = [(by, plan) for by, plan in plans if only is None or plan.name in only]
         plans.sort(key=lambda pair: pair[1].settings)
         rows = []
         for wanted, pairs in groupby(plans, key=lambda pair: pair[1].settings):

@@ -206,9 +206,11 @@ class Lab:
     def _new_folder(self, name: str) -> Path:
         for number in range(100):
             folder = self.folder / f"{name}-{number}"
-            if not folder.exists():
-                folder.mkdir(parents=True)
-                return folder
+            try:
+                folder.mkdir()
+            except FileExistsError:  # of a trial beside this one
+                continue
+            return folder
         raise TrialError(f"too many trials called {name}")
 
 
