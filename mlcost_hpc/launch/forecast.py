@@ -56,6 +56,7 @@ class Forecast(msgspec.Struct, frozen=True, kw_only=True):
         interruptions: how often it is stopped.
         running: what that makes of the work.
         saved: a preempted job has the time to save.
+        save_s, restart_s: what a stop is taken to cost.
         hours: expected hours it holds its place, which are billed.
         hours_low, hours_high: their interval.
         to_result_h: expected hours from now until it is done.
@@ -73,6 +74,8 @@ class Forecast(msgspec.Struct, frozen=True, kw_only=True):
     interruptions: Interruptions
     running: Running
     saved: bool
+    save_s: float
+    restart_s: float
     hours: float
     hours_low: float
     hours_high: float
@@ -147,6 +150,8 @@ def forecast(
         interruptions=stops,
         running=running,
         saved=saved,
+        save_s=evidence.costs.save_s,
+        restart_s=evidence.costs.restart_s,
         hours=hours,
         hours_low=hours * math.exp(-spread),
         hours_high=hours * math.exp(spread),

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 import secrets
+import sys
+import time
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
@@ -14,6 +16,7 @@ import msgspec
 from mlcost_hpc.errors import UsageError
 from mlcost_hpc.launch.choose import Choice, choose
 from mlcost_hpc.launch.evidence import Evidence
+from mlcost_hpc.launch.fallback import deadline_plan
 from mlcost_hpc.launch.history import History
 from mlcost_hpc.launch.interruption import Costs
 from mlcost_hpc.launch.market import Market, read_market
@@ -22,6 +25,7 @@ from mlcost_hpc.launch.offers import Offer, list_offers
 from mlcost_hpc.launch.past import by_partition
 from mlcost_hpc.launch.record import Submission, fingerprint, utc_now, write_submission
 from mlcost_hpc.launch.render import Templates
+from mlcost_hpc.launch.replan import write_plan
 from mlcost_hpc.launch.script import Budgets, JobScript, build_script, refuse_control_characters
 
 if TYPE_CHECKING:
@@ -196,6 +200,14 @@ class Launcher:
             SlurmError: when sbatch fails; its own words are in the message.
         """
         script = self.script(command, choice, name=name, run_dir=run_dir)
+        delay_s = self.market.settings.requeue_delay_s
+        plan = None if calibrates else deadline_plan(choice, self.offers, delay_s, time.time())
+        if plan is not None:
+            from mlcost_hpc.launch.executor import make_folder
+
+            make_folder(run_dir)
+            write_plan(run_dir, plan)
+            script = msgspec.structs.replace(script, replan=sys.executable)
         if calibrates:
             once = Budgets(preemptions=0, timeouts=0, signals=0)
             script = msgspec.structs.replace(script, budgets=once)

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import jinja2
-import msgspec
 
 from mlcost_hpc.errors import ConfigError
 
@@ -83,17 +82,26 @@ class Templates:
         Raises:
             ConfigError: naming the template and line when a template is missing or wrong.
         """
+        return self.render_values(
+            script.template, **{name: getattr(script, name) for name in script.__struct_fields__}
+        )
+
+    def render_values(self, name: str, /, **values: Any) -> str:
+        """Return the text of a template with some values.
+
+        Raises:
+            ConfigError: naming the template and line when a template is missing or wrong.
+        """
         try:
-            template = self._environment.get_template(script.template)
-            return template.render(**{name: getattr(script, name) for name in msgspec.structs.asdict(script)})
+            return self._environment.get_template(name).render(**values)
         except jinja2.TemplateNotFound as error:
             raise ConfigError(f"there is no sbatch template {error.name}") from None
         except jinja2.TemplateSyntaxError as error:
             raise ConfigError(f"{error.filename}, line {error.lineno}: {error.message}") from None
         except jinja2.UndefinedError as error:
-            raise ConfigError(f"sbatch template {script.template}: {error.message}") from None
+            raise ConfigError(f"sbatch template {name}: {error.message}") from None
         except UnquotedError as error:
-            raise ConfigError(f"sbatch template {script.template}: {error}") from None
+            raise ConfigError(f"sbatch template {name}: {error}") from None
 
 
 class UnquotedError(ValueError):

@@ -10,13 +10,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-
-from tests.live.conftest import ROOT, wait_for
+from live_cluster import wait_for
 
 if TYPE_CHECKING:
-    from tests.live.conftest import LiveCluster
+    from live_cluster import LiveCluster
 
 pytestmark = pytest.mark.live
+
+ROOT = Path(__file__).resolve().parents[2]
 
 STEPS = 300
 TRAIN = (
@@ -77,7 +78,7 @@ def take_the_node(site: Site) -> None:
     site.submit("--gpus", "8", "--gpu-type", "h100", "--no-preemptible", "--time", "5m", "--", "sleep", "1")
 
 
-def finished(job: dict[str, Any], attempts: int) -> str:
+def finished(job: dict[str, Any]) -> str:
     """The final line of a log, once there is one."""
     found = re.search(r"final loss .*", log_of(job))
     return found.group() if found else ""
@@ -95,7 +96,7 @@ def test_preempted_training_resumes_under_its_id_and_ends_the_same(
     with cluster.settings(*settings):
         job = start_training(site)
         take_the_node(site)
-        result = wait_for(lambda: finished(job, 2), 120, f"the end of {job['job_id']}")
+        result = wait_for(lambda: finished(job), 120, f"the end of {job['job_id']}")
     cluster.wait_state(job["job_id"], "COMPLETED")
     first, second = site.attempts(job["job_id"])
     assert (first["state"], first["reason"], first["lost_steps"]) == (first_state, "preempted", 0)
@@ -142,3 +143,22 @@ def test_hostile_job_name_arrives_unchanged(site: Site, cluster: LiveCluster) ->
     said = cluster.run("squeue", "--noheader", "--states=all", f"--jobs={job['job_id']}", "--Format=Name:200")
     assert said.strip() == name
     assert not list(site.folder.rglob("pwned"))
+
+
+def test_deadline_moves_a_preempted_job_to_the_guaranteed_partition(site: Site, cluster: LiveCluster) -> None:
+    """With no room for another preemption before the deadline, the requeued job is moved from spot, once."""
+    work = ("--work", "0.005h@h100", "--time", "30m")
+    job = site.submit("--gpus", "1", "--gpu-type", "h100", "--deadline", "10m", *work, "--", *TRAIN)
+    assert job["partition"] == "spot"
+    plan = Path(job["run_dir"]) / "deadline.json"
+    tight = json.loads(plan.read_text())
+    # As if the queue of the guaranteed partition were long: then there is no room for another try on spot.
+    plan.write_text(json.dumps({**tight, "sure_wait_s": 600.0}))
+    wait_for(lambda: "yes" if "step 100 " in log_of(job) else "", 60, f"step 100 of {job['job_id']}")
+    take_the_node(site)
+    wait_for(lambda: finished(job), 120, f"the end of {job['job_id']}")
+    cluster.wait_state(job["job_id"], "COMPLETED")
+    first, second = site.attempts(job["job_id"])
+    assert (first["partition"], second["partition"]) == ("spot", "h100")
+    assert second["first_step"] == first["last_step"]
+    assert "to be moved to h100 by job " in (Path(job["run_dir"]) / "requeues.log").read_text()

@@ -1,0 +1,160 @@
+"""Being done by the deadline: the policy in a simulated queue, against greedy and against the optimum."""
+
+import random
+import subprocess
+from dataclasses import dataclass, field
+
+import pytest
+
+from mlcost_hpc.launch.fallback import deadline_plan
+from mlcost_hpc.launch.launcher import Launcher
+from mlcost_hpc.launch.need import Need, Work
+from mlcost_hpc.launch.policy import Plan, decide
+from mlcost_hpc.launch.render import Templates
+from mlcost_hpc.launch.replan import mover_script, read_plan, replan, write_plan
+
+HOUR = 3600.0
+RESTART_S, SAVE_S, DELAY_S = 60.0, 10.0, 121.0
+SPOT_PRICE = 0.4
+
+
+@dataclass
+class World:
+    """One future: how long each stay on spot lasts, and how long each wait is."""
+
+    seed: int
+    lifetime_s: float
+    wait_s: float
+    lives: list[float] = field(init=False)
+    waits: list[float] = field(init=False)
+    sure_wait_s: float = field(init=False)
+
+    def __post_init__(self) -> None:
+        luck = random.Random(self.seed)
+        self.lives = [luck.expovariate(1 / self.lifetime_s) for _ in range(200)]
+        self.waits = [luck.uniform(0, 2 * self.wait_s) for _ in range(200)]
+        self.sure_wait_s = luck.uniform(0, 2 * self.wait_s)
+
+
+def plan_for(world: World, deadline: float) -> Plan:
+    quantile = 0.9 * 2 * world.wait_s
+    return Plan(
+        deadline=deadline, sure_partition="sure", sure_wait_s=quantile, cheap_wait_s=quantile,
+        requeue_delay_s=DELAY_S, restart_s=RESTART_S, save_s=SAVE_S, helper_partition="cpu",
+    )  # fmt: skip
+
+
+def play(world: World, work_s: float, stays: int | None, plan: Plan | None) -> tuple[float, float]:
+    """Run one future; move after so many stays on spot, or when the policy says so. Gives (end, cost)."""
+    now, left, cost = 0.0, work_s, 0.0
+    for number, life in enumerate(world.lives):
+        moved = (
+            number == stays if plan is None else number > 0 and decide(plan, left_s=left, now=now) is not None
+        )
+        if moved:
+            now += (DELAY_S if number else 0) + world.sure_wait_s + RESTART_S + left
+            return now, cost + (RESTART_S + left) / HOUR
+        now += (DELAY_S if number else 0) + world.waits[number]
+        held = min(life, RESTART_S + left)
+        now, cost = now + held, cost + held / HOUR * SPOT_PRICE
+        left -= max(0.0, held - RESTART_S - (SAVE_S if held == life else 0.0))
+        if left <= 1e-6:
+            return now, cost
+    return now, cost
+
+
+def futures(lifetime_h: float) -> list[World]:
+    return [World(seed, lifetime_h * HOUR, 0.2 * HOUR) for seed in range(300)]
+
+
+WORK_S, DEADLINE_S = 10 * HOUR, 16 * HOUR
+
+
+@pytest.mark.parametrize("lifetime_h", [0.5, 2.0, 8.0])
+def test_deadline_is_met_in_nine_of_ten_futures(lifetime_h: float) -> None:
+    """However often spot is taken away, the deadline holds with the probability of the quantiles used."""
+    ends = [play(world, WORK_S, None, plan_for(world, DEADLINE_S))[0] for world in futures(lifetime_h)]
+    assert sum(end <= DEADLINE_S for end in ends) / len(ends) >= 0.9
+
+
+def test_greedy_misses_what_the_policy_meets() -> None:
+    """Always going back to spot is late in a third of the futures with short stays."""
+    worlds = futures(0.5)
+    greedy = [play(world, WORK_S, 10_000, None)[0] for world in worlds]
+    assert sum(end <= DEADLINE_S for end in greedy) / len(greedy) < 0.7
+
+
+@pytest.mark.parametrize("lifetime_h", [2.0, 8.0])
+def test_cost_is_between_the_optimum_and_the_guaranteed_place(lifetime_h: float) -> None:
+    """The policy costs less than never using spot, and a third more than the best move at most."""
+    ours, best, never = 0.0, 0.0, 0.0
+    for world in futures(lifetime_h):
+        ours += play(world, WORK_S, None, plan_for(world, DEADLINE_S))[1]
+        options = [play(world, WORK_S, stays, None) for stays in range(40)]
+        in_time = [cost for end, cost in options if end <= DEADLINE_S]
+        best += min(in_time, default=options[0][1])
+        never += options[0][1]
+    assert best <= ours * (1 + 1e-9)
+    assert ours <= best * 1.34
+    assert ours < never
+
+
+def test_plenty_of_time_means_another_try() -> None:
+    """With a day of slack a preempted job tries the cheap place again."""
+    plan = plan_for(World(0, HOUR, 0.1 * HOUR), 48 * HOUR)
+    assert decide(plan, left_s=HOUR, now=0) is None
+
+
+def test_move_says_why() -> None:
+    """The reason names the time to the deadline, the work left and the changeover."""
+    move = decide(plan_for(World(0, HOUR, 0.2 * HOUR), 2 * HOUR), left_s=1.5 * HOUR, now=0)
+    assert move is not None
+    assert move.partition == "sure"
+    assert "2.0 h to the deadline, 90.0 min of work left" in move.reason
+
+
+def test_plan_names_a_guaranteed_place_with_the_same_gpus(launcher: Launcher) -> None:
+    """A job on spot H100s with a deadline can be moved to the H100 partition."""
+    need = Need(
+        gpus=1, gpu_types=("h100",), work=Work(amount=1, unit="hours", gpu_model="h100"), deadline_s=50000
+    )
+    choice = launcher.choose(need)
+    plan = deadline_plan(choice, launcher.offers, 121, 1000.0)
+    assert choice.best.offer.partition == "spot"
+    assert plan is not None
+    assert (plan.sure_partition, plan.deadline) == ("h100", 51000.0)
+
+
+def test_no_deadline_means_no_plan(launcher: Launcher) -> None:
+    """Without a deadline a preempted job always goes back to the cheap place."""
+    assert deadline_plan(launcher.choose(Need(gpus=1)), launcher.offers, 121, 0.0) is None
+
+
+def test_replan_reads_the_runs_own_progress(tmp_path) -> None:
+    """Steps left over measured steps a second are the work left; without them the job stays."""
+    plan = plan_for(World(0, HOUR, 0.01 * HOUR), 10_000)
+    (tmp_path / "attempts").mkdir()
+    record = tmp_path / "attempts" / "7.0.json"
+    record.write_text('{"job_id":"7","last_step":100,"total_steps":1000,"steps_per_second":1.0}')
+    assert replan(plan, tmp_path, "7.0", now=0) is None
+    assert replan(plan, tmp_path, "7.0", now=9000) is not None
+    record.write_text('{"job_id":"7","last_step":0}')
+    assert replan(plan, tmp_path, "7.0", now=9000) is None
+    assert replan(plan, tmp_path, "8.0", now=9000) is None
+
+
+def test_plan_is_found_again(tmp_path) -> None:
+    """A plan that was written is read; a missing or damaged one is no plan."""
+    plan = plan_for(World(0, HOUR, HOUR), 10_000)
+    assert read_plan(tmp_path) is None
+    write_plan(tmp_path, plan)
+    assert read_plan(tmp_path) == plan
+
+
+def test_mover_moves_the_task_and_nothing_else(tmp_path) -> None:
+    """The small job updates the very array task, in the partition of the plan, and is valid bash."""
+    text = mover_script(plan_for(World(0, HOUR, HOUR), 1), tmp_path, "17_4.2", Templates())
+    assert "scontrol update JobId=17_4 Partition=sure" in text
+    assert "#SBATCH --partition=cpu" in text
+    assert '"$restarts" -gt 2' in text
+    assert subprocess.run(["bash", "-n"], input=text, text=True, check=False).returncode == 0
