@@ -8,6 +8,7 @@ fake that is given its records. ``make live`` prints the table of what was compa
 from __future__ import annotations
 
 import importlib.util
+import json
 import subprocess
 import sys
 import time
@@ -76,6 +77,8 @@ def site(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
     release: str = request.param
     name = f"contract-{release.replace('.', '')}"
     program = str(SETUP / "cluster")
+    # A fresh cluster: jobs of an earlier test would be forgotten (MinJobAge) between two questions.
+    subprocess.run([program, "down", name, "--purge"], check=False, timeout=120)
     subprocess.run([program, "up", name, "--slurm", release, "--grace", "2"], check=True, timeout=900)
     cluster = busy.Cluster(name)
     start = int(time.time()) - 1
@@ -89,13 +92,18 @@ def site(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
             backend: ask(program, name, python, backend, start, end, some)
             for backend in ("cli", *(("pyslurm",) if release in PYSLURM_RELEASES else ()))
         }
+        doctor = subprocess.run(
+            [program, "exec", name, "--", python, "-m", "mlcost_hpc.cli.main", "doctor", "--format", "json"],
+            capture_output=True,
+            check=False,
+        )
         folder = record.save(cluster, start, ids, tmp_path_factory.mktemp("records"))
         yield SimpleNamespace(
-            release=release, ids=ids, start=start, end=end, live=live, folder=folder, some=some
+            release=release, ids=ids, start=start, end=end, live=live, folder=folder, some=some, doctor=doctor
         )
         busy.make_quiet(cluster)
     finally:
-        subprocess.run([program, "down", name], check=True, timeout=120)
+        subprocess.run([program, "down", name, "--purge"], check=True, timeout=120)
 
 
 def product_python(program: str, name: str, release: str) -> str:
@@ -221,6 +229,24 @@ def test_the_fake_selects_as_slurm_does(site: Any) -> None:
     for question in QUESTIONS:
         compared(site, "fake", question)
     _table[site.release, "fake", "settings"] = "given by the test that uses it"
+
+
+def test_doctor_knows_each_release(site: Any) -> None:
+    """It names the release and the backend, and spells the remedy for lost signals as this release does."""
+    assert site.doctor.returncode == 0, site.doctor.stderr
+    rows = json.loads(site.doctor.stdout)
+    said = "\n".join(f"{row['status']}: {row['finding']} -> {row['advice']}" for row in rows)
+    assert f"runs Slurm {site.release}" in said
+    assert "Slurm is asked through the commands: " in said
+    assert "ok: GPUs: 16 a100, 8 h100, 12 t4, 2 v100" in said
+    assert "warning: partition spot: preempted jobs are requeued after 2 s, but their --signal" in said
+    spelling = (
+        "SlurmctldParameters=preempt_send_user_signal" if site.release == "22.05" else "PreemptParameters="
+    )
+    assert spelling in said
+    assert ("counts as completed" in said) == (site.release == "22.05")
+    if site.release in PYSLURM_RELEASES:
+        assert "pyslurm 25.11 is not for Slurm 26.05" in said
 
 
 def is_in_window(run: Run, end: int) -> bool:
