@@ -57,6 +57,20 @@ class Batch:
         """Return the file of a task's result."""
         return self.task_folder(task_id) / "result.json"
 
+    def so_far_path(self, task_id: str) -> Path:
+        """Return the file of a task's best candidate while the task still runs."""
+        return self.task_folder(task_id) / "so-far.json"
+
+    def write_so_far(self, result: Result) -> None:
+        """Keep the best candidate of a task that still runs, in one step."""
+        self.task_folder(result.task).mkdir(parents=True, exist_ok=True)
+        self._write(self.so_far_path(result.task), result)
+
+    def so_far(self, task_id: str) -> Result | None:
+        """Return the best candidate of a task that did not end, None when it had none."""
+        path = self.so_far_path(task_id)
+        return read_json(path, Result) if path.exists() else None
+
     def write_manifest(self, manifest: Manifest) -> None:
         """Make the folder and write the manifest.
 

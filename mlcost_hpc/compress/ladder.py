@@ -33,11 +33,13 @@ class Climb:
         best: best candidate so far; None when no rung gave a file that runs.
         attempts: every rung tried, in order.
         error: the last failure; None when there was none.
+        on_better: called when there is a new best candidate, so that it is kept whatever happens next.
     """
 
     best: Candidate | None = None
     attempts: list[Attempt] = field(default_factory=list)
     error: Exception | None = None
+    on_better: Callable[[Climb], None] = lambda _: None
 
     @property
     def reached(self) -> bool:
@@ -116,6 +118,7 @@ def _try(
     )
     if better(candidate, result.best, STATUSES):
         result.best = candidate
+        result.on_better(result)
     return candidate.status == "ok"
 
 

@@ -85,18 +85,34 @@ def do_task(batch: Batch, manifest: Manifest, task: Task) -> Result:
         )
         if said.cause != "memory":
             break
-    row = Result(
-        task=task.id,
-        model=task.model,
-        recipe=task.recipe.name,
-        status="failed",
-        reason=said.reason,
-        next_step=said.next_step,
-        cause=said.cause,
-        finished=round(time.time(), 3),
-    )
+    row = ended_early(batch.so_far(task.id), task, said)
     batch.write_result(row)
+    batch.so_far_path(task.id).unlink(missing_ok=True)
     return row
+
+
+def ended_early(so_far: Result | None, task: Task, said: Explanation) -> Result:
+    """Return the row of a task that did not end by itself.
+
+    Its best candidate is kept. What was not within the limits after a quick look has its verdict; what was
+    within them has not been measured thoroughly and is no success yet.
+    """
+    now = round(time.time(), 3)
+    if so_far is None:
+        so_far = Result(
+            task=task.id, model=task.model, recipe=task.recipe.name, status="failed", reason=said.reason
+        )
+    if so_far.status in ("ok", "failed"):
+        return msgspec.structs.replace(
+            so_far,
+            status="failed",
+            reason=said.reason,
+            next_step=said.next_step,
+            cause=said.cause,
+            finished=now,
+        )
+    note = f"the task ended early ({said.reason}): best of the settings tried, measured quickly"
+    return msgspec.structs.replace(so_far, notes=(*so_far.notes, note), finished=now)
 
 
 def should_rerun(result: Result) -> bool:

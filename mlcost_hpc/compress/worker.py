@@ -76,6 +76,7 @@ def run_task(batch: Batch, manifest: Manifest, task: Task, *, sample_share: floa
         finished=round(time.time(), 3),
     )
     batch.write_result(result)
+    batch.so_far_path(task.id).unlink(missing_ok=True)
     return result
 
 
@@ -110,7 +111,7 @@ def _climb_and_weigh(
     shop: Workshop,
     task_minutes: float,
 ) -> Result:
-    way = Climb()
+    way = Climb(on_better=lambda found: _keep_so_far(batch, task, shared, settings, found))
     recipes = _recipes(task.recipe, shared.facts)
     subject = _subject(model, shared, recipes)
     deadline = time.monotonic() + _LADDER_SHARE * 60 * task_minutes
@@ -154,6 +155,35 @@ def _climb_and_weigh(
         artefact=str(artefact.relative_to(batch.folder)),
         artefact_sha256=hash_file(artefact),
         notes=tuple(shop.notes),
+    )
+
+
+def _keep_so_far(batch: Batch, task: Task, shared: Shared, settings: Settings, way: Climb) -> None:
+    """Keep the best candidate with its quick figures: the task may be ended before the thorough ones."""
+    best = way.best
+    if best is None:
+        return
+    artefact = _keep(best.path, batch.task_folder(task.id))
+    batch.write_so_far(
+        Result(
+            task=task.id,
+            model=task.model,
+            recipe=task.recipe.name,
+            status=best.status,
+            reason=best.reason,
+            size_before=shared.facts.size,
+            size_after=best.facts.size,
+            latency=best.latency,
+            score=best.score,
+            changed=best.changed,
+            kept_fp32=best.facts.float_bytes,
+            attempts=tuple(way.attempts),
+            load_s=round(best.load_s, 4),
+            place=_place(settings, (), node.load_average()),
+            artefact=str(artefact.relative_to(batch.folder)),
+            artefact_sha256=hash_file(artefact),
+            versions=library_versions(),
+        )
     )
 
 

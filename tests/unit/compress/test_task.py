@@ -117,6 +117,27 @@ def test_a_task_that_dies_is_a_failed_row(
     assert row.next_step
 
 
+def ended_after_a_candidate(folder: str, task_id: str, share: float) -> None:
+    """Find a candidate that is slower, or one within the limits, then crash."""
+    status = Path(folder, "status").read_text()
+    row = Result(task=task_id, model="linear", recipe="r", status=status, reason="quick", artefact="a.onnx")
+    Batch(Path(folder)).write_so_far(row)
+    os.abort()
+
+
+@pytest.mark.parametrize(("status", "expected"), [("slower", "slower"), ("wrong", "wrong"), ("ok", "failed")])
+def test_the_best_candidate_of_a_task_that_was_ended_is_kept(
+    batch: Batch, monkeypatch: pytest.MonkeyPatch, status: str, expected: str
+) -> None:
+    """Its file stays named in the row; a quick look alone makes no success."""
+    (batch.folder / "status").write_text(status)
+    monkeypatch.setattr(tasks, "_child", ended_after_a_candidate)
+    manifest = batch.manifest()
+    row = tasks.do_task(batch, manifest, manifest.tasks[0])
+    assert (row.status, row.artefact) == (expected, "a.onnx")
+    assert "crashed" in row.reason + "".join(row.notes)
+
+
 def test_out_of_memory_may_run_again_a_crash_may_not(batch: Batch) -> None:
     """A second submit repeats what may go better, not what cannot."""
     row = Result(task="t", model="m", recipe="r", status="failed", reason="", cause="memory")
