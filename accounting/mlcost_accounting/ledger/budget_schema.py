@@ -13,6 +13,12 @@ if TYPE_CHECKING:
 
 budget_migrations = Migrations("mlcost-budgets")
 
+LONG_RUN = "elapsed_s + suspended_s > 165600"
+"""Condition of runs on four days or more: two whole days (23 hours at least) lie between the outer ones."""
+
+LATER_DAY = "first = 0 AND corrects = 0"
+"""Condition of charges of a run's later days."""
+
 
 @budget_migrations()
 def budgets_and_alerts(db: Database) -> None:
@@ -83,3 +89,15 @@ def monthly_sums(db: Database) -> None:
     oldest = db.execute("SELECT MIN(day) FROM daily").fetchone()[0]
     if oldest is not None:
         sum_months(db.conn, days_of_months_since(db.conn, oldest))
+
+
+@budget_migrations()
+def index_of_long_runs(db: Database) -> None:
+    """The few runs of four days or more, for the list of the dearest."""
+    db.execute(f"CREATE INDEX runs_long ON runs (dim_id) WHERE {LONG_RUN}")
+
+
+@budget_migrations()
+def index_of_later_days(db: Database) -> None:
+    """The later days of runs that last over a midnight, by cost, for the list of the dearest."""
+    db.execute(f"CREATE INDEX charges_later ON charges (cost) WHERE {LATER_DAY}")

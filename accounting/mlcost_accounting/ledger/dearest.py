@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from mlcost_accounting.dims import Dims
+from mlcost_accounting.ledger.budget_schema import LATER_DAY, LONG_RUN
 from mlcost_accounting.ledger.scoped import matching, visible
 
 if TYPE_CHECKING:
@@ -24,29 +25,41 @@ def dearest_runs(
 ) -> list[dict[str, Any]]:
     """Return the runs that cost most in a period, the dearest first.
 
-    Summing every run of a year only to find a few would take seconds. The dearest single days are found
-    first; a run that is not among them has no day above the cheapest of those, so it could only be dearer in
-    sum by running for many days, and runs of many days are few: they are looked at as well.
+    Summing every run of a year only to find a few would take seconds, so candidates are found first, and only
+    they are summed: the runs of the dearest single days; then those that could be dearer in sum though none
+    of their days is among them. Such a run has more than one day. With ``T`` the sum to beat and ``c`` the
+    cheapest day looked at, its later days add up to more than ``T - c``: of two or three days, one later day
+    is above half of that; runs of more days are few and have an index.
     """
     where = visible(scope) & matching(wanted or {})
-    only = f"dim_id IN (SELECT id FROM dims WHERE {where.sql})"  # noqa: S608
+    everything = scope.everything and not wanted
+    only = "1" if everything else f"dim_id IN (SELECT id FROM dims WHERE {where.sql})"  # noqa: S608
     days = (period.first.toordinal(), period.last.toordinal())
-    pieces = ledger.db.execute(
-        f"SELECT run_id, cost FROM charges WHERE day BETWEEN ? AND ? AND {only} AND cost > 0 "  # noqa: S608
-        "ORDER BY cost DESC LIMIT ?",
-        (*days, *where.values, _PIECES * most),
-    ).fetchall()
-    if not pieces:
-        return []
-    totals = _totals(ledger, {run_id for run_id, _ in pieces}, days)
-    if len(pieces) == _PIECES * most:
-        dear_enough = sorted(totals.values(), reverse=True)[min(most, len(totals)) - 1]
-        needed_days = -(-dear_enough // pieces[-1][1])
-        long = ledger.db.execute(
-            f"SELECT id FROM runs WHERE elapsed_s + suspended_s > ? AND {only}",  # noqa: S608
-            ((needed_days - 2) * 82_800, *where.values),
+    limit = _PIECES * most
+    while True:
+        pieces = ledger.db.execute(
+            f"SELECT run_id, cost FROM charges WHERE day BETWEEN ? AND ? AND {only} AND cost > 0 "  # noqa: S608
+            "ORDER BY cost DESC LIMIT ?",
+            (*days, *where.values, limit),
+        ).fetchall()
+        candidates = {row[0] for row in pieces}
+        if len(pieces) < limit or len(candidates) >= most:
+            break
+        limit *= 4
+    totals = _totals(ledger, candidates, days)
+    if len(pieces) == limit and len(totals) >= most:
+        to_beat = sorted(totals.values(), reverse=True)[most - 1]
+        later = ledger.db.execute(
+            f"SELECT run_id FROM charges INDEXED BY charges_later WHERE {LATER_DAY} AND cost > ? "  # noqa: S608
+            f"AND day BETWEEN ? AND ? AND {only}",
+            ((to_beat - pieces[-1][1]) // 2, *days, *where.values),
         )
-        totals |= _totals(ledger, {row[0] for row in long} - set(totals), days)
+        long = ledger.db.execute(
+            f"SELECT id FROM runs INDEXED BY runs_long WHERE {LONG_RUN} AND {only}",  # noqa: S608
+            where.values,
+        )
+        more = {row[0] for found in (later, long) for row in found}
+        totals |= _totals(ledger, more - candidates, days)
     best = sorted(totals, key=lambda run_id: (-totals[run_id], run_id))[:most]
     return [_run_row(ledger, run_id, days) for run_id in best]
 

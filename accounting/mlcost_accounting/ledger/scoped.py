@@ -199,6 +199,28 @@ def cells(
     return found
 
 
+def cost_series(
+    ledger: Ledger,
+    scope: Scope,
+    buckets: Sequence[Period],
+    dimension: str,
+    wanted: Mapping[str, str | Sequence[str]] | None = None,
+) -> list[tuple[int, str, int]]:
+    """Return (bucket, value of a dimension, cost in micros) of a period that is cut into buckets."""
+    (name,) = _named([dimension])
+    where = visible(scope) & matching(wanted or {})
+    found = []
+    for number, bucket in enumerate(buckets):
+        for table, first, last in _segments(bucket.first.toordinal(), bucket.last.toordinal()):
+            costs = (
+                f"SELECT {name}, SUM(cost) FROM {table} JOIN dims ON dims.id = dim_id "  # noqa: S608
+                f"WHERE {_DAY[table]} BETWEEN ? AND ? AND {where.sql} GROUP BY {name}"
+            )
+            rows = ledger.db.execute(costs, (first, last, *where.values))
+            found += [(number, row[0], row[1]) for row in rows]
+    return found
+
+
 _DAY = {"daily": "day", "monthly": "month"}
 _RUNS = {
     "daily": "CASE WHEN day = ? THEN runs ELSE first END",

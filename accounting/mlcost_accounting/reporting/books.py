@@ -8,7 +8,7 @@ from mlcost_accounting.ledger import scoped
 from mlcost_accounting.ledger.closing import invoice_lines, list_invoices
 from mlcost_accounting.ledger.dearest import dearest_runs
 from mlcost_accounting.ledger.lookup import run_charges
-from mlcost_accounting.reporting.cells import Cell, Cells, Sums, bucket_name, buckets_of
+from mlcost_accounting.reporting.cells import Cell, Cells, Series, Sums, bucket_name, buckets_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -34,18 +34,16 @@ class ScopedBooks:
         self.scope = scope
         self.currency = ledger.meta("currency") or ""
 
-    def cells(self, period: Period, wanted: Wanted | None = None) -> Cells:
-        """Return the sums of a period, cut into the buckets in which it is drawn."""
-        buckets = buckets_of(period)
-        return self._cells(buckets, [bucket_name(bucket) for bucket in buckets], wanted)
-
     def totals(self, period: Period, wanted: Wanted | None = None) -> Cells:
-        """Return the sums of a period in one bucket."""
-        return self._cells([period], [period.label], wanted)
+        """Return the sums of a period."""
+        rows = scoped.cells(self._ledger, self.scope, [period], wanted)
+        return Cells([Cell(dims, Sums(*sums)) for _, dims, sums in rows])
 
-    def _cells(self, buckets: Sequence[Period], names: Sequence[str], wanted: Wanted | None) -> Cells:
-        rows = scoped.cells(self._ledger, self.scope, buckets, wanted)
-        return Cells([Cell(bucket, dims, Sums(*sums)) for bucket, dims, sums in rows], names)
+    def series(self, period: Period, dimension: str, wanted: Wanted | None = None) -> Series:
+        """Return the cost of the parts in which a period is drawn, by the values of a dimension."""
+        buckets = buckets_of(period)
+        rows = scoped.cost_series(self._ledger, self.scope, buckets, dimension, wanted)
+        return Series([bucket_name(bucket) for bucket in buckets], rows)
 
     def dearest_runs(
         self, period: Period, wanted: Wanted | None = None, most: int = 15

@@ -1,4 +1,4 @@
-"""Sums of a period by every dimension and part of it, from which all tables and charts are cut (pure).
+"""Sums of a period by every dimension, from which all tables are cut, and over time, for charts (pure).
 
 A page shows the same spending by account, project, user, GPU model, ... It is read from the ledger once.
 """
@@ -34,9 +34,8 @@ class Sums(NamedTuple):
 
 
 class Cell(NamedTuple):
-    """Sums of one part of the period for one combination of dimensions."""
+    """Sums of one combination of dimensions; a combination may have several cells."""
 
-    bucket: int
     dims: Dims
     sums: Sums
 
@@ -46,16 +45,14 @@ class Cells:
 
     Args:
         cells: the sums.
-        buckets: names of the period's parts; a cell's ``bucket`` is an index of it.
     """
 
-    def __init__(self, cells: Sequence[Cell], buckets: Sequence[str]) -> None:
+    def __init__(self, cells: Sequence[Cell]) -> None:
         self.cells = cells
-        self.buckets = buckets
 
     def where(self, fits: Callable[[Dims], bool]) -> Cells:
         """Return the part of the sums whose dimensions fit."""
-        return Cells([cell for cell in self.cells if fits(cell.dims)], self.buckets)
+        return Cells([cell for cell in self.cells if fits(cell.dims)])
 
     def total(self) -> Sums:
         """Return the sum of all."""
@@ -69,17 +66,31 @@ class Cells:
         sums = {name: add(parts) for name, parts in groups.items()}
         return dict(sorted(sums.items(), key=lambda item: (-item[1].cost, -item[1].gpu_s, item[0])))
 
-    def series(self, dimension: str, most: int) -> list[tuple[str, list[int]]]:
-        """Return the cost of each bucket for the dearest values of a dimension, the rest as ``other``."""
-        top = list(self.by(dimension))
+
+class Series:
+    """Costs over the parts of a period.
+
+    Args:
+        buckets: names of the parts.
+        costs: (index of the part, name of a layer, micros).
+    """
+
+    def __init__(self, buckets: Sequence[str], costs: Sequence[tuple[int, str, int]]) -> None:
+        self.buckets = buckets
+        self._costs = costs
+
+    def layers(self, most: int) -> list[tuple[str, list[int]]]:
+        """Return (name, micros of each part) of the dearest layers, the rest as ``other``."""
+        sums: dict[str, int] = {}
+        for _, name, cost in self._costs:
+            sums[name] = sums.get(name, 0) + cost
+        top = sorted(sums, key=lambda name: (-sums[name], name))
         named = top if len(top) <= most else top[: most - 1]
         lines = {name: [0] * len(self.buckets) for name in named}
         other = [0] * len(self.buckets)
-        for cell in self.cells:
-            lines.get(getattr(cell.dims, dimension), other)[cell.bucket] += cell.sums.cost
-        if len(named) < len(top):
-            lines[OTHER] = other
-        return list(lines.items())
+        for bucket, name, cost in self._costs:
+            lines.get(name, other)[bucket] += cost
+        return [*lines.items(), *([(OTHER, other)] if len(named) < len(top) else [])]
 
 
 OTHER = "other"

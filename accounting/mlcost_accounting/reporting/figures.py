@@ -97,7 +97,8 @@ def figures_of(
         most_runs: how many of the dearest runs to list.
     """
     compared = compared_with(period, today)
-    now = books.cells(period, wanted)
+    now = books.totals(period, wanted)
+    series = books.series(period, series_by, wanted)
     before = books.totals(compared, wanted)
     lost, known = unfinished(now), books.days_known()
     total, total_before = now.total(), before.total()
@@ -112,8 +113,8 @@ def figures_of(
         unfinished=lost.total(),
         tables={name: lines_of(now, before, lost, name) for name in tables},
         states=lines_of(lost, unfinished(before), lost, "state"),
-        buckets=now.buckets,
-        series=now.series(series_by, SERIES),
+        buckets=series.buckets,
+        series=series.layers(SERIES),
         series_by=series_by,
         dearest=books.dearest_runs(period, wanted, most_runs) if most_runs else [],
     )

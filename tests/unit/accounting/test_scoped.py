@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 from ledger_kit import Books, make_kinds, row
 from mlcost_accounting.ledger.dearest import dearest_runs
-from mlcost_accounting.ledger.scoped import EVERYTHING, Scope, cells
+from mlcost_accounting.ledger.scoped import EVERYTHING, Scope, cells, cost_series
 from mlcost_accounting.periods import Period, parse_period
 from mlcost_accounting.reporting.cells import buckets_of
 from mlcost_accounting.reports import usage
@@ -55,6 +55,8 @@ def test_months_and_days_give_the_same_sums(sample: Books, text: str) -> None:
     found = totals(sample, EVERYTHING, period)
     assert found[0] == row_["runs"]
     assert f"{found[5] / 10**6:.6f}" == row_["cost"]
+    series = cost_series(sample.ledger, EVERYTHING, buckets_of(period), "account")
+    assert sum(cost for _, _, cost in series) == found[5]
     bucketed = cells(sample.ledger, EVERYTHING, buckets_of(period))
     assert sum(sums[5] for _, _, sums in bucketed) == found[5]
     assert sum(sums[0] for _, _, sums in bucketed) == found[0]
@@ -84,6 +86,8 @@ def test_a_scope_hides_what_it_does_not_name(sample: Books, scope: Scope) -> Non
         or (scope.user and entry[1].user == scope.user)
     ]
     assert sorted(seen) == sorted(allowed)
+    series = cost_series(sample.ledger, scope, buckets_of(period), "user")
+    assert sum(cost for _, _, cost in series) == sum(sums[5] for _, _, sums in allowed)
 
 
 @pytest.mark.parametrize("scope", SCOPES)
