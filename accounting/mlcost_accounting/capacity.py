@@ -1,7 +1,7 @@
 """What a cluster costs beside what was charged: nothing vanishes between the two (pure).
 
-Charged + idle + down + reserved = capacity, to the micro. Where jobs are charged more than their nodes cost (a
-node's cores to one job, its memory to another, each at the larger share) idle is negative, and shown so.
+Charged + idle + down + reserved = capacity, to the micro. Where jobs are charged more than their nodes cost
+(a node's cores to one job, its memory to another, each at the larger share) idle is negative, and shown so.
 """
 
 from __future__ import annotations

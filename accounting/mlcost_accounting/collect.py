@@ -26,7 +26,7 @@ FIRST_LOOK_S = 31 * DAY_S
 LOOK_BACK_S = 3 * DAY_S
 SHORTEST_SLICE_S = 300
 _JOBS_AT_ONCE = 500
-_PART = 1 << 22
+_PART = 1 << 21
 
 
 class Collector:

@@ -103,3 +103,22 @@ def keep_hierarchy(ledger: Ledger, cluster: str, timeout_s: float) -> None:
         click.echo(f"mlcost: the tree of accounts is not read: {error}", err=True)
     except SlurmError:
         return
+
+
+def read_use(context: Context, ledger: Ledger) -> int:
+    """Ask what the steps of finished runs used, 200 runs a call; return how many have figures."""
+    from mlcost_accounting.ledger.efficiency import keep_use, runs_without_use
+
+    from mlcost_hpc.slurm.sacct_source import SacctSource
+
+    slurm = context.settings.slurm
+    source = SacctSource(timeout_s=slurm.timeout_s, cluster=slurm.cluster)
+    cluster = slurm.cluster or context.slurm.config()["ClusterName"]
+    found = 0
+    while runs := runs_without_use(ledger, cluster, _JOBS_AT_ONCE):
+        since = min(run["submitted"] for run in runs)
+        found += keep_use(ledger, runs, source.steps([run["raw_job_id"] for run in runs], since))
+    return found
+
+
+_JOBS_AT_ONCE = 200

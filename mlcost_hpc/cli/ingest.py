@@ -18,7 +18,7 @@ from mlcost_hpc.cli.accounting import (
     progress,
     rates_option,
 )
-from mlcost_hpc.cli.collecting import collector_of
+from mlcost_hpc.cli.collecting import collector_of, read_use
 from mlcost_hpc.errors import RateError
 
 if TYPE_CHECKING:
@@ -39,6 +39,11 @@ if TYPE_CHECKING:
     "--since", help="From when: a date, a date with time, or -7d. Else where the last ingest ended."
 )
 @click.option("--until", help="To when; else now.")
+@click.option(
+    "--steps",
+    is_flag=True,
+    help="Also ask what the steps of finished runs used (a heavier question for slurmdbd).",
+)
 @rates_option
 @ledger_option
 @click.option(
@@ -56,6 +61,7 @@ def ingest(
     context: Context,
     since: str | None,
     until: str | None,
+    steps: bool,
     rates: Path | None,
     ledger: Path | None,
     from_file: tuple[Path, ...],
@@ -86,6 +92,8 @@ def ingest(
             _from_files(files, taker, cluster.lower(), parse_zone(time_zone) if time_zone else zone)
         else:
             _from_cluster(context, opened, taker, kinds, since, until)
+            if steps:
+                click.echo(f"{read_use(context, opened)} runs with what their steps used")
         opened.refresh()
         _tell(taker.intake, rerated)
         _complain(opened)

@@ -13,6 +13,7 @@ from mlcost_hpc.slurm.parse_config import parse_helpformat
 from mlcost_hpc.slurm.process import run
 from mlcost_hpc.slurm.sacct_lines import Layout
 from mlcost_hpc.slurm.scontrol_text import check_whole
+from mlcost_hpc.slurm.steps import JobUse, parse_steps, sacct_steps
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -66,6 +67,15 @@ class SacctSource:
             job_ids, since, fields=self._fields, separator=separator, cluster=self._cluster
         )
         return self._ask(argv, separator)
+
+    def steps(self, job_ids: Sequence[str], since: int) -> list[JobUse]:
+        """Return what every run of the given jobs used since a time (UTC seconds)."""
+        separator = commands.new_separator()
+        text = run(
+            sacct_steps(job_ids, since, separator=separator, cluster=self._cluster), timeout_s=self._timeout_s
+        ).stdout
+        check_whole(text, "sacct")
+        return parse_steps(text, separator)
 
     @cached_property
     def _fields(self) -> tuple[str, ...]:

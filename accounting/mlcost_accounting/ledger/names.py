@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 _FIELDS = ", ".join(Dims._fields)
 _MARKS = ", ".join("?" * len(Dims._fields))
 _EQUAL = " AND ".join(f"{name} = ?" for name in Dims._fields)
-_NEW_DIMS = f"INSERT OR IGNORE INTO dims ({_FIELDS}) VALUES ({_MARKS}) RETURNING id"
+_NEW_DIMS = f"INSERT OR IGNORE INTO dims ({_FIELDS}) VALUES ({_MARKS}) RETURNING id"  # noqa: S608
 _OLD_DIMS = f"SELECT id FROM dims WHERE {_EQUAL}"  # noqa: S608
 
 
