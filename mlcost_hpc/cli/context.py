@@ -101,6 +101,7 @@ class Context:
         Raises:
             ConfigError: when there is no rate card, or it is wrong.
         """
+        from mlcost_hpc.launch.access import current_user
         from mlcost_hpc.launch.launcher import Launcher
         from mlcost_hpc.launch.render import Templates
 
@@ -113,4 +114,5 @@ class Context:
             runs=Path(paths.runs),
             templates=Templates(Path(paths.templates) if paths.templates else None),
             timeout_s=self.settings.slurm.timeout_s,
+            user=current_user(),
         )

@@ -37,8 +37,8 @@ def _lines(choice: Choice, currency: str) -> Iterator[str]:
     if choice.rejected:
         yield "What does not fit:"
         for item in choice.rejected[:_MOST]:
-            why = "; ".join(miss.why for miss in item.misses)
-            yield f"  {item.offer.partition:<12} {item.offer.label:<15} {why}"
+            more = f" (and {len(item.misses) - 1} more)" if len(item.misses) > 1 else ""
+            yield f"  {item.offer.partition:<12} {item.offer.label:<15} {item.misses[0].why}{more}"
         if len(choice.rejected) > _MOST:
             yield f"  ... and {len(choice.rejected) - _MOST} more"
     yield from (f"Note: {note}" for note in choice.notes)

@@ -20,6 +20,11 @@ _F = TypeVar("_F", bound=Callable[..., Any])
 _OPTIONS = (
     click.option("--gpus", metavar="N|N-M", default="0", help="GPUs in all, or a range, by doubling."),
     click.option("--gpu-memory", metavar="SIZE", help="Memory every GPU must have, e.g. 40 or 40G (GiB)."),
+    click.option(
+        "--model",
+        metavar="K=V,...",
+        help="Estimate the GPU memory: parameters=7e9,mode=training|lora|inference,batch=4,sequence=2048,...",
+    ),
     click.option("--gpu-type", "gpu_types", multiple=True, help="Acceptable GPU; can be repeated."),
     click.option("--partition", "partitions", multiple=True, help="Acceptable partition; can be repeated."),
     click.option(
@@ -69,7 +74,7 @@ def need_from(options: dict[str, Any], catalog: Catalog, now: datetime, zone: Zo
     Raises:
         UsageError: when one of them cannot be read.
     """
-    from mlcost_hpc.cli.need_values import parse_deadline, parse_gpus, parse_money, parse_work
+    from mlcost_hpc.cli.need_values import parse_deadline, parse_gpus, parse_model, parse_money, parse_work
     from mlcost_hpc.errors import UsageError
     from mlcost_hpc.launch.need import Need
     from mlcost_hpc.units import parse_memory, parse_time_limit
@@ -79,6 +84,8 @@ def need_from(options: dict[str, Any], catalog: Catalog, now: datetime, zone: Zo
         raise UsageError(f"--time {options['time']}: a job needs a time limit; a close one starts sooner")
     gpus, gpus_max = parse_gpus(options["gpus"])
     gpu_memory, mem = options["gpu_memory"], options["mem"]
+    if options["model"] and not gpu_memory:
+        gpu_memory = f"{parse_model(options['model'], max(1, gpus))}K"
     return Need(
         gpus=gpus,
         gpus_max=gpus_max,

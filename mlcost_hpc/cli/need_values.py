@@ -34,6 +34,34 @@ def parse_gpus(text: str) -> tuple[int, int | None]:
     return int(match[1]), int(match[2]) if match[2] else None
 
 
+def parse_model(text: str, gpus: int) -> int:
+    """Return the KiB that each GPU needs for ``parameters=7e9,mode=lora,batch=4,...``.
+
+    Args:
+        text: fields of :class:`mlcost_hpc.launch.memory.Model`.
+        gpus: GPUs over which it is divided, where it is (``stage=1|2|3``).
+
+    Raises:
+        UsageError: naming the field that is wrong.
+    """
+    import msgspec
+
+    from mlcost_hpc.launch.memory import Model, gpu_memory
+
+    fields: dict[str, object] = {"shards": gpus}
+    for entry in filter(None, text.split(",")):
+        key, equals, value = entry.strip().partition("=")
+        if not equals:
+            raise UsageError(f"--model: {entry!r} is not key=value")
+        fields[key] = value
+    try:
+        return gpu_memory(msgspec.convert(fields, Model, strict=False)).total // 1024
+    except msgspec.ValidationError as error:
+        raise UsageError(f"--model: {error}") from None
+    except KeyError as error:
+        raise UsageError(f"--model: {error.args[0]!r} is no dtype or optimizer that is known") from None
+
+
 def parse_work(text: str, catalog: Catalog) -> Work:
     """Return ``20000steps``, ``10h@v100`` or ``1e21flop`` as work.
 

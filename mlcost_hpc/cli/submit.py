@@ -58,6 +58,7 @@ def submit(
     need = context.need(options)
     # The past costs a question to slurmdbd; it decides nothing where a job has to fill its time limit.
     choice = launcher.choose(need, gather(launcher, command) if need.work or explain else None)
+    _warn(launcher, choice)
     name = job_name or _name_of(command)
     run_dir = (run_dir or launcher.new_run_dir(name)).absolute()
     is_function = len(command) == 1 and is_function_name(command[0])
@@ -77,6 +78,16 @@ def submit(
     _tell(submission, choice, launcher, output_format)
 
 
+def _warn(launcher: Launcher, choice: Choice) -> None:
+    """Say on stderr what a preempted job will suffer where it goes."""
+    from mlcost_hpc.launch.preflight import preflight
+
+    best = choice.best
+    found = preflight(best.offer, launcher.market.settings, best.forecast.save_s)
+    for warning in found.warnings:
+        click.echo(f"mlcost: warning: {warning}", err=True)
+
+
 def _name_of(command: tuple[str, ...]) -> str:
     """Return the name of the program: the script that python runs, else the first word."""
     words = [Path(word).name for word in command]
@@ -86,7 +97,7 @@ def _name_of(command: tuple[str, ...]) -> str:
 
 def _tell(submission: Submission, choice: Choice, launcher: Launcher, output_format: str) -> None:
     from mlcost_hpc.cli.output import printable
-    from mlcost_hpc.launch.script import headline
+    from mlcost_hpc.launch.script import equal_partitions, headline
 
     best = choice.best
     if output_format == "json":
@@ -94,6 +105,7 @@ def _tell(submission: Submission, choice: Choice, launcher: Launcher, output_for
             "job_id": submission.job_id,
             "cluster": submission.cluster,
             "partition": best.offer.partition,
+            "partitions": list(equal_partitions(choice)),
             "gpu_type": best.offer.gpu_type or None,
             "gpu_model": best.offer.gpu_model or None,
             "gpus": best.shape.gpus * best.shape.nodes,

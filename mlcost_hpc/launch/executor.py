@@ -38,6 +38,9 @@ class RenderingExecutor(submitit.SlurmExecutor):
         timeout_s: seconds after which sbatch is given up.
     """
 
+    script_name = "job.sbatch"
+    """Name of the batch script in the folder; ``%j`` is the job id."""
+
     def __init__(self, folder: Path, text: Text, *, timeout_s: float = 60.0) -> None:
         super().__init__(folder=folder)
         self._text = text
@@ -73,7 +76,7 @@ class RenderingExecutor(submitit.SlurmExecutor):
         except BaseException:
             script.unlink()
             raise
-        script.rename(self.folder / "job.sbatch")
+        script.rename(self.folder / self.script_name.replace("%j", job_id))
         return job_id
 
     def _internal_process_submissions(

@@ -46,6 +46,10 @@ def _misses(need: Need, offer: Offer, shape: Shape, catalog: Catalog) -> Iterato
         yield Miss(why=f"jobs in {offer.partition} can be preempted, which you do not allow")
     if offer.gpu_hour is None:
         yield Miss(why=offer.notes[-1])
+    elif not offer.gpu_hour and offer.partition not in need.partitions:
+        yield Miss(why=f"the rate card prices {offer.partition} at 0: name it with --partition to use it")
+    if "SUSPEND" in offer.preempt_mode and offer.partition not in need.partitions:
+        yield Miss(why=f"preempted jobs in {offer.partition} are suspended and never restart elsewhere")
     if need.gpus:
         yield from _gpu_misses(need, offer, shape)
     yield from _node_misses(offer, shape)
@@ -119,4 +123,4 @@ def _gap(asked: float, there: float) -> float:
 
 
 def _gib(size: int) -> str:
-    return f"{size / GIB:g}"
+    return f"{round(size / GIB, 1):g}"

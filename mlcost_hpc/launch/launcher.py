@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from mlcost_hpc.errors import UsageError
+from mlcost_hpc.launch.access import User, barred_partitions
 from mlcost_hpc.launch.choose import Choice, choose
 from mlcost_hpc.launch.evidence import Evidence
 from mlcost_hpc.launch.fallback import deadline_plan
@@ -53,6 +54,7 @@ class Launcher:
         runs: folder in which every run gets a folder of its own.
         templates: the sbatch templates; None = the packaged ones.
         timeout_s: seconds after which sbatch is given up.
+        user: who submits; None = whoever, so that no partition is barred.
     """
 
     def __init__(
@@ -65,7 +67,9 @@ class Launcher:
         runs: Path,
         templates: Templates | None = None,
         timeout_s: float = 60.0,
+        user: User | None = None,
     ) -> None:
+        self.user = user
         self.slurm = slurm
         self.catalog = catalog
         self.card = card
@@ -101,7 +105,8 @@ class Launcher:
             NoOfferError: when nothing fits; names the nearest miss.
             BudgetError: when the cheapest costs more than the need's budget.
         """
-        return choose(need, self.offers, self.catalog, self.card, evidence or self.evidence())
+        barred = barred_partitions(self.market.partitions, need, self.user) if self.user else {}
+        return choose(need, self.offers, self.catalog, self.card, evidence or self.evidence(), barred)
 
     def evidence(
         self,

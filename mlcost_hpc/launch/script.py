@@ -123,7 +123,7 @@ def build_script(
         run_dir=run_dir,
         output=output,
         command=command,
-        partitions=(best.offer.partition,),
+        partitions=equal_partitions(choice),
         time_limit=format_duration(limit),
         time_limit_s=limit,
         nodes=best.shape.nodes,
@@ -138,6 +138,20 @@ def build_script(
         preemptible=best.offer.preemptible,
         headline=headline(choice),
     )
+
+
+def equal_partitions(choice: Choice) -> tuple[str, ...]:
+    """Return the best partition and those where the job costs the same: Slurm takes what is free first."""
+    best = choice.best
+    limit = best.forecast.time_limit_s
+    wanted = (best.offer.gpu_type, best.shape, best.per_hour, best.offer.preemptible)
+    equal = [
+        item.offer.partition
+        for item in choice.ranked
+        if (item.offer.gpu_type, item.shape, item.per_hour, item.offer.preemptible) == wanted
+        and (item.offer.max_time_s is None or item.offer.max_time_s >= limit)
+    ]
+    return tuple(dict.fromkeys((best.offer.partition, *equal)))
 
 
 def lead_time(time_limit_s: int) -> int:
