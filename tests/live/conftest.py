@@ -1,105 +1,52 @@
 """A running Slurm for the live tests.
 
-``cluster`` is one cluster for the whole session, brought up if it is not; its environment is applied, so
-that Slurm's commands and the product under test talk to it. It is left running, so the next session begins at
-once; ``setup_cluster/cluster down mlcost-test`` ends it. ``MLCOST_TEST_CLUSTER`` names another one.
+``cluster`` is one cluster for the whole session: its environment is applied, so that Slurm's commands and the
+product under test talk to it. Sessions side by side have one each: ``mlcost-test``, ``mlcost-test-2``, ... One
+that is up already is left up in the end; ``MLCOST_TEST_CLUSTER`` names another.
 """
 
 from __future__ import annotations
 
+import fcntl
 import os
-import subprocess
-import time
-from contextlib import contextmanager
-from dataclasses import dataclass
+import tempfile
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from live_cluster import DEFAULTS, LiveCluster
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
-ROOT = Path(__file__).resolve().parents[2]
-PROGRAM = ROOT / "setup_cluster" / "cluster"
-DEFAULTS = (
-    "grace=20",
-    "user-signal=off",
-    "kill-wait=10",
-    "cred-expire=5",
-    "preempt=partition",
-    "preempt-mode=requeue",
-)
+_SESSIONS = 16
 
 
-@dataclass(frozen=True)
-class LiveCluster:
-    """A cluster that is up."""
-
-    name: str
-
-    def program(self, command: str, *words: str) -> subprocess.CompletedProcess[str]:
-        """``setup_cluster/cluster COMMAND NAME WORDS...``; its failure fails the test with its words."""
-        done = subprocess.run(
-            [PROGRAM, command, self.name, *words], capture_output=True, text=True, timeout=300, check=False
-        )
-        assert done.returncode == 0, done.stdout + done.stderr
-        return done
-
-    def environment(self) -> dict[str, str]:
-        """What `cluster env` exports."""
-        lines = self.program("env").stdout.splitlines()
-        pairs = (line.removeprefix("export ").partition("=") for line in lines)
-        return {key: value.strip("'") for key, _, value in pairs}
-
-    @contextmanager
-    def settings(self, *assignments: str) -> Iterator[None]:
-        """Other settings for a while: ``with cluster.settings("grace=0", "user-signal=on"): ...``."""
-        self.program("set", *assignments)
+def reserve(name: str, stack: ExitStack) -> str:
+    """Reserve the first cluster of that name that no other session uses, until the stack unwinds."""
+    for number in range(1, _SESSIONS + 1):
+        candidate = name if number == 1 else f"{name}-{number}"
+        file = Path(tempfile.gettempdir(), f".{candidate}.session").open("w")  # noqa: SIM115 the stack closes it
+        stack.callback(file.close)
         try:
-            yield
-        finally:
-            self.program("set", *DEFAULTS)
-
-    def run(self, *argv: str | Path, user: str | None = None, cwd: Path | None = None) -> str:
-        """What a command prints; ``user``: as another user of the site, e.g. ``mlc-ana``."""
-        words = [str(word) for word in argv]
-        if user:
-            words = ["setpriv", f"--reuid={user}", f"--regid={user}", "--init-groups", "--", *words]
-        environment = {**os.environ, **self.environment()}
-        done = subprocess.run(
-            words, env=environment, capture_output=True, text=True, timeout=120, cwd=cwd, check=False
-        )
-        assert done.returncode == 0, f"{words}: {done.stdout}{done.stderr}"
-        return done.stdout
-
-    def state(self, job: str) -> str:
-        """A job's state in squeue's words; empty when squeue has forgotten it."""
-        return self.run("squeue", "--noheader", "--states=all", f"--jobs={job}", "--format=%T").strip()
-
-    def wait_state(self, job: str, *states: str, seconds: float = 60) -> str:
-        """Wait until the job is in one of these states; gives the state."""
-        return wait_for(
-            lambda: next((s for s in states if s == self.state(job)), ""), seconds, f"{job} {states}"
-        )
-
-
-def wait_for(ask: Callable[[], str], seconds: float, what: str) -> str:
-    """Ask until the answer is not empty; fails the test when the time is over."""
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        if answer := ask():
-            return answer
-        time.sleep(0.2)
-    pytest.fail(f"not within {seconds:.0f} s: {what}")
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            continue
+        return candidate
+    pytest.fail(f"{_SESSIONS} sessions use {name} already")
 
 
 @pytest.fixture(scope="session")
-def session_cluster() -> LiveCluster:
+def session_cluster() -> Iterator[LiveCluster]:
     """The session's cluster with the default settings, without its environment applied."""
-    live = LiveCluster(os.environ.get("MLCOST_TEST_CLUSTER", "mlcost-test"))
-    live.program("up", *(f"--{assignment}" for assignment in DEFAULTS))
-    return live
+    with ExitStack() as stack:
+        live = LiveCluster(reserve(os.environ.get("MLCOST_TEST_CLUSTER", "mlcost-test"), stack))
+        was_up = live.is_up()
+        live.program("up", *(f"--{assignment}" for assignment in DEFAULTS))
+        yield live
+        if not was_up:
+            live.program("down")
 
 
 @pytest.fixture
