@@ -1,8 +1,8 @@
 """A running Slurm for the live tests.
 
 ``cluster`` is one cluster for the whole session: its environment is applied, so that Slurm's commands and the
-product under test talk to it. Sessions side by side have one each: ``mlcost-test``, ``mlcost-test-2``, ... One
-that is up already is left up in the end; ``MLCOST_TEST_CLUSTER`` names another.
+product under test talk to it. Sessions side by side have one each: ``mlcost-test``, ``mlcost-test-2``
+and so on. One that is up already is left up in the end; ``MLCOST_TEST_CLUSTER`` names another.
 """
 
 from __future__ import annotations
