@@ -46,8 +46,15 @@ def main() -> None:
     parser.add_argument("--release", action="append", help=f"Slurm release (default: {', '.join(RELEASES)})")
     parser.add_argument("--trial", action="append", help='only this one, e.g. "row C" (default: all)')
     parser.add_argument("--grace", type=int, default=15, help="GraceTime in seconds where there is one")
-    parser.add_argument("--write-page", action="store_true", help="put the table into the page of docs/")
+    parser.add_argument(
+        "--write-page",
+        action="store_true",
+        help="measure nothing; put the table of the last measurement into the page of docs/",
+    )
     options = parser.parse_args()
+    if options.write_page:
+        write_page(as_table(read_rows()))
+        return
     releases = options.release or RELEASES
     measured = [row for release in releases for row in measure(release, options.grace, options.trial)]
     rows = merge(read_rows(), measured)
@@ -57,11 +64,15 @@ def main() -> None:
     OUT.parent.mkdir(parents=True, exist_ok=True)
     report = {"created": created, "grace_s": options.grace, "step_s": 0.05, "rows": rows}
     OUT.write_text(json.dumps(report, indent=1) + "\n")
-    if options.write_page:
-        before, _, rest = PAGE.read_text().partition(MARKS[0])
-        PAGE.write_text(f"{before}{MARKS[0]}\n{table}\n{MARKS[1]}{rest.partition(MARKS[1])[2]}")
     if any("error" in row for row in rows):
         sys.exit("some trials did not come to an end; see the table")
+
+
+def write_page(table: list[str]) -> None:
+    """Put the table between the marks of the page."""
+    before, _, rest = PAGE.read_text().partition(MARKS[0])
+    text = "\n".join([MARKS[0], *table, MARKS[1]])
+    PAGE.write_text(f"{before}{text}{rest.partition(MARKS[1])[2]}")
 
 
 def read_rows() -> list[dict[str, Any]]:
