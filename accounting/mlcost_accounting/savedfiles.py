@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 _GZIP = b"\x1f\x8b"
 _ZSTD = b"\x28\xb5\x2f\xfd"
-_PART = 1 << 21
+_PART = 1 << 22
 
 STDIN = "-"
 """The file name that means standard input."""
