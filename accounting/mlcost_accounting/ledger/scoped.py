@@ -151,7 +151,9 @@ def names_seen(ledger: Ledger, scope: Scope, dimension: str) -> list[str]:
 
 def days_known(ledger: Ledger) -> tuple[int, int] | None:
     """Return the first and the last day with usage; None when there is none."""
-    first, last = ledger.db.execute("SELECT MIN(day), MAX(day) FROM daily").fetchone()
+    # Each alone is read from the key; both in one SELECT would walk the table.
+    ends = "SELECT (SELECT MIN(day) FROM daily), (SELECT MAX(day) FROM daily)"
+    first, last = ledger.db.execute(ends).fetchone()
     return None if first is None else (first, last)
 
 

@@ -45,6 +45,11 @@ class ScopedBooks:
         rows = scoped.cost_series(self._ledger, self.scope, buckets, dimension, wanted)
         return Series([bucket_name(bucket) for bucket in buckets], rows)
 
+    def by_month(self, months: Sequence[Period], dimension: str) -> list[tuple[int, str, int]]:
+        """Return (index of the month, value of a dimension, micros), the newest month first."""
+        rows = scoped.cost_series(self._ledger, self.scope, months, dimension)
+        return sorted(rows, key=lambda row: (row[0], row[1]))
+
     def dearest_runs(
         self, period: Period, wanted: Wanted | None = None, most: int = 15
     ) -> list[dict[str, Any]]:

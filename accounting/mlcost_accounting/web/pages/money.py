@@ -14,6 +14,7 @@ from mlcost_accounting.web.visit import HiddenError
 if TYPE_CHECKING:
     from starlette.responses import Response
 
+    from mlcost_accounting.periods import Period
     from mlcost_accounting.web.visit import Visit
 
 MONTHS = 12
@@ -35,22 +36,21 @@ def invoices(visit: Visit) -> Response:
     """The invoices of the last months, the newest first."""
     scope, closed = visit.books.scope, visit.books.closed_through()
     known = visit.books.days_known()
-    rows = []
+    months: list[Period] = []
     month = period_of(visit.today, "month")
-    for _ in range(MONTHS):
-        if known is None or month.last < date.fromordinal(known[0]):
-            break
-        rows += [
-            {
-                "account": account,
-                "period": month.label,
-                "closed": closed >= month.last.toordinal(),
-                "cost": sums.cost,
-            }
-            for account, sums in visit.books.totals(month).by("account").items()
-            if scope.covers_account(account)
-        ]
+    while known is not None and len(months) < MONTHS and month.last >= date.fromordinal(known[0]):
+        months.append(month)
         month = month.previous()
+    rows = [
+        {
+            "account": account,
+            "period": months[index].label,
+            "closed": closed >= months[index].last.toordinal(),
+            "cost": cost,
+        }
+        for index, account, cost in visit.books.by_month(months, "account")
+        if scope.covers_account(account)
+    ]
     return visit.page("invoices.html", "Invoices", rows=rows, currency=visit.books.currency)
 
 
