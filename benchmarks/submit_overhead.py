@@ -12,8 +12,11 @@ import statistics
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 ROOT = Path(__file__).parents[1]
 CLUSTER = ROOT / "setup_cluster" / "cluster"
@@ -57,9 +60,10 @@ def measure(folder: Path) -> dict[str, object]:
     script = folder / "plain.sh"
     script.write_text("#!/bin/bash\n#SBATCH --hold --output=/dev/null --time=5\ntrue\n")
     ours = Executor(folder / "ours")
-    ours.update_parameters(timeout_min=5, cpus_per_task=1)
+    later = {"begin": "now+1hour"}  # nothing runs: only the submission is measured
+    ours.update_parameters(timeout_min=5, cpus_per_task=1, slurm_additional_parameters=later)
     theirs = submitit.SlurmExecutor(folder / "theirs")
-    theirs.update_parameters(time=5, cpus_per_task=1, partition="cpu")
+    theirs.update_parameters(time=5, cpus_per_task=1, partition="cpu", additional_parameters=later)
     theirs._throttling = 0.0  # its pause is not its work
     ours.submit(nothing)  # the first one looks at the cluster; later ones use that
     times: dict[str, list[float]] = {"sbatch": [], "submitit": [], "ours": []}

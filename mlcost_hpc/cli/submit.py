@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -47,20 +48,33 @@ def submit(
     \b
     mlcost submit --gpus 2 --gpu-memory 40 --time 12h -- python train.py --epochs 90
     mlcost submit --gpus 1 --time 2h train:main
+    mlcost submit job.sh                  (its #SBATCH lines count; only what they leave open is filled in)
 
     A job that is preempted or reaches its limit and leaves with exit code 85 is requeued; mlcost_hpc.train
     does that for you. Exit code 3 when nothing fits.
     """
     from mlcost_hpc.cli.evidence import gather
     from mlcost_hpc.launch.named import is_function_name
+    from mlcost_hpc.launch.passthrough import filled_in, need_of
 
     launcher = context.launcher(rates)
     need = context.need(options)
+    directives = _directives_of(command)
+    if directives is not None:
+        need = need_of(directives, need)
     # The past costs a question to slurmdbd; it decides nothing where a job has to fill its time limit.
     choice = launcher.choose(need, gather(launcher, command) if need.work or explain else None)
     _warn(launcher, choice)
     name = job_name or _name_of(command)
     run_dir = (run_dir or launcher.new_run_dir(name)).absolute()
+    if directives is not None:
+        filled = filled_in(directives, choice)
+        if dry_run:
+            click.echo(shlex.join(["sbatch", *filled, *command]))
+            return
+        submission = launcher.submit_script(command, filled, choice, run_dir=run_dir)
+        _tell(submission, choice, launcher, output_format)
+        return
     is_function = len(command) == 1 and is_function_name(command[0])
     if explain:
         from mlcost_hpc.cli.explain import explain_choice
@@ -76,6 +90,17 @@ def submit(
     else:
         submission = launcher.submit(command, choice, name=name, run_dir=run_dir)
     _tell(submission, choice, launcher, output_format)
+
+
+def _directives_of(command: tuple[str, ...]) -> dict[str, str] | None:
+    """Return the #SBATCH options when the command is a hand-written batch script, None when it is not."""
+    from mlcost_hpc.launch.passthrough import read_directives
+
+    path = Path(command[0])
+    if path.suffix not in (".sh", ".sbatch", ".slurm", ".job") or not path.is_file():
+        return None
+    text = path.read_text(encoding="utf-8", errors="replace")
+    return read_directives(text) if text.startswith("#!") and "\n#SBATCH" in text else None
 
 
 def _warn(launcher: Launcher, choice: Choice) -> None:

@@ -43,10 +43,14 @@ if TYPE_CHECKING:
 _DEFAULTS: dict[str, Any] = {
     # submitit's own names
     "name": "job", "timeout_min": 60, "nodes": 1, "gpus_per_node": 0, "cpus_per_task": None, "mem_gb": None,
+    "slurm_additional_parameters": {},
     "slurm_account": None, "slurm_qos": None, "slurm_partition": None, "slurm_array_parallelism": None,
     # ours
     "gpu_memory_gb": 0, "gpu_types": (), "preemptible": True, "budget": None,
 }  # fmt: skip
+
+_EXTRA = "slurm_additional_parameters"
+_FRESH_S = 60.0
 
 
 class Executor(RenderingExecutor):
@@ -66,6 +70,7 @@ class Executor(RenderingExecutor):
         super().__init__(Path(folder), self._script_text)
         self._launcher = launcher or launcher_from_settings()
         self._wishes = dict(_DEFAULTS)
+        self._chosen_at = 0.0
         self.last: Choice | None = None
 
     def update_parameters(self, **kwargs: Any) -> None:
@@ -79,6 +84,7 @@ class Executor(RenderingExecutor):
             raise UsageError(f"unknown parameters {', '.join(unknown)}; known are {', '.join(_DEFAULTS)}")
         self._wishes.update(kwargs)
         _ = self.need  # a wrong value is told now and not at the thousandth submission
+        self.last = None
 
     @property
     def need(self) -> Need:
@@ -116,8 +122,7 @@ class Executor(RenderingExecutor):
         return int(self._wishes["nodes"])
 
     def _script_text(self, words: Sequence[str], array_tasks: int) -> str:
-        launcher, name = self._launcher, self._wishes["name"]
-        self.last = choice = launcher.choose(self.need)
+        launcher, name, choice = self._launcher, self._wishes["name"], self._choice()
         # Jobs of one executor share a folder; what a training keeps is each job's own.
         run_dir = self.folder / "runs" / f"{time.time_ns():x}-{secrets.token_hex(2)}"
         make_folder(run_dir)
@@ -131,7 +136,18 @@ class Executor(RenderingExecutor):
             script = launcher.script(words, choice, name=name, run_dir=run_dir)
             output = "%j_0_log.out"
         folder = str(self.folder).replace("%", "%%")
-        return launcher.render(msgspec.structs.replace(script, output=f"{folder}/{output}"))
+        extra = {key.replace("_", "-"): str(value) for key, value in self._wishes[_EXTRA].items()}
+        return launcher.render(msgspec.structs.replace(script, output=f"{folder}/{output}", extra=extra))
+
+    def _choice(self) -> Choice:
+        """Return the choice for the present wishes: for a minute the same, then the cluster is asked anew."""
+        now = time.monotonic()
+        if self.last is None or now - self._chosen_at > _FRESH_S:
+            if self._chosen_at and now - self._chosen_at > _FRESH_S:
+                self._launcher.look_again()
+            self.last = self._launcher.choose(self.need)
+            self._chosen_at = now
+        return self.last
 
 
 def launcher_from_settings(settings_file: Path | None = None) -> Launcher:

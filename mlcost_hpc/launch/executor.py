@@ -105,16 +105,23 @@ class RenderingExecutor(submitit.SlurmExecutor):
         return jobs
 
     def _sbatch(self, script: Path) -> str:
-        output = run_as_is(
-            ["sbatch", "--parsable", str(script)],
-            timeout_s=self._timeout_s,
-            environ=submission_environment(os.environ),
-        )
-        words = output.stdout.split()
-        match = _JOB_ID.fullmatch(words[-1]) if words else None
-        if match is None:
-            raise SlurmAnswerError(f"sbatch did not name the job: {output.stdout!r}")
-        return match["id"]
+        return sbatch([str(script)], self._timeout_s)
+
+
+def sbatch(words: Sequence[str], timeout_s: float) -> str:
+    """Run sbatch in a clean environment and return the job id.
+
+    Raises:
+        SlurmError: when it fails; its own words are in the message.
+    """
+    output = run_as_is(
+        ["sbatch", "--parsable", *words], timeout_s=timeout_s, environ=submission_environment(os.environ)
+    )
+    answer = output.stdout.split()
+    match = _JOB_ID.fullmatch(answer[-1]) if answer else None
+    if match is None:
+        raise SlurmAnswerError(f"sbatch did not name the job: {output.stdout!r}")
+    return match["id"]
 
 
 def worker_command(folder: Path) -> list[str]:

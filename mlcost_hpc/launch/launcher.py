@@ -88,6 +88,11 @@ class Launcher:
         """Everything the cluster offers."""
         return list_offers(self.market, self.catalog, self.card)
 
+    def look_again(self) -> None:
+        """Forget what the cluster was like; the next question asks it anew."""
+        self.__dict__.pop("market", None)
+        self.__dict__.pop("offers", None)
+
     @property
     def max_array_tasks(self) -> int:
         """Most tasks one array may have here: Slurm limits the index, and some sites the number."""
@@ -231,6 +236,27 @@ class Launcher:
         job = self._executor(script).submit(NamedFunction(function, Path.cwd()))
         record = msgspec.structs.replace(script, command=(function,))
         return self._record(record, choice, job.job_id)
+
+    def submit_script(
+        self, words: Sequence[str], options: Sequence[str], choice: Choice, *, run_dir: Path
+    ) -> Submission:
+        """Submit a hand-written batch script as it is.
+
+        Args:
+            words: the script and its arguments.
+            options: options of sbatch for what the script leaves open.
+            choice: where it goes.
+            run_dir: folder of the record.
+
+        Raises:
+            SlurmError: when sbatch fails; its own words are in the message.
+        """
+        from mlcost_hpc.launch.executor import make_folder, sbatch
+
+        make_folder(run_dir)
+        job_id = sbatch([*options, *words], self._timeout_s)
+        script = self.script(words, choice, name=Path(words[0]).stem, run_dir=run_dir)
+        return self._record(msgspec.structs.replace(script, output="as the script says"), choice, job_id)
 
     def function_script(self, function: str, choice: Choice, *, name: str, run_dir: Path) -> JobScript:  # noqa: ARG002
         """Return the batch script, as values, of one job that calls a function."""
