@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import subprocess
+import tempfile
 import time
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -63,13 +64,22 @@ class LiveCluster:
             self.program("set", *DEFAULTS)
 
     def run(self, *argv: str | Path, user: str | None = None, cwd: Path | None = None) -> str:
-        """What a command prints; ``user``: as another user of the site, e.g. ``mlc-ana``."""
+        """What a command prints; ``user``: as another user of the site, e.g. ``mlc-ana``.
+
+        Jobs write their output where they are submitted: outside the checkout, where every user may.
+        """
         words = [str(word) for word in argv]
         if user:
             words = ["setpriv", f"--reuid={user}", f"--regid={user}", "--init-groups", "--", *words]
         environment = {**os.environ, **self.environment()}
         done = subprocess.run(
-            words, env=environment, capture_output=True, text=True, timeout=120, cwd=cwd, check=False
+            words,
+            env=environment,
+            capture_output=True,
+            text=True,
+            timeout=120,
+            cwd=cwd or tempfile.gettempdir(),
+            check=False,
         )
         assert done.returncode == 0, f"{words}: {done.stdout}{done.stderr}"
         return done.stdout
