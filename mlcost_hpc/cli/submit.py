@@ -16,12 +16,20 @@ if TYPE_CHECKING:
     from mlcost_hpc.launch.choose import Choice
     from mlcost_hpc.launch.launcher import Launcher
     from mlcost_hpc.launch.record import Submission
+    from mlcost_hpc.launch.script import Processes
 
 
 @click.command()
 @need_options
 @click.option("--job-name", help="Name of the job; else that of the program.")
 @click.option("--run-dir", type=click.Path(path_type=Path), help="Folder of the run; else a new one.")
+@click.option(
+    "--processes",
+    type=click.Choice(["one", "per-gpu", "torchrun"]),
+    default="one",
+    show_default=True,
+    help="Processes of COMMAND on each node: one, one per GPU (srun's ranks), or as torchrun starts them.",
+)
 @rates_option
 @click.option("--explain", is_flag=True, help="Show every offer with what speaks for and against it.")
 @click.option("--dry-run", is_flag=True, help="Print the batch script and submit nothing.")
@@ -36,6 +44,7 @@ def submit(
     run_dir: Path | None,
     rates: Path | None,
     *,
+    processes: Processes,
     explain: bool,
     dry_run: bool,
     output_format: str,
@@ -81,14 +90,16 @@ def submit(
 
         click.echo(explain_choice(choice, launcher.currency), err=output_format == "json")
     if dry_run:
-        make = launcher.function_script if is_function else launcher.script
-        words: Any = command[0] if is_function else command
-        click.echo(launcher.render(make(words, choice, name=name, run_dir=run_dir)), nl=False)
+        if is_function:
+            script = launcher.function_script(command[0], choice, name=name, run_dir=run_dir)
+        else:
+            script = launcher.script(command, choice, name=name, run_dir=run_dir, processes=processes)
+        click.echo(launcher.render(script), nl=False)
         return
     if is_function:
         submission = launcher.submit_function(command[0], choice, name=name, run_dir=run_dir)
     else:
-        submission = launcher.submit(command, choice, name=name, run_dir=run_dir)
+        submission = launcher.submit(command, choice, name=name, run_dir=run_dir, processes=processes)
     _tell(submission, choice, launcher, output_format)
 
 

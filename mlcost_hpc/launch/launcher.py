@@ -27,7 +27,14 @@ from mlcost_hpc.launch.past import by_partition
 from mlcost_hpc.launch.record import Submission, fingerprint, utc_now, write_submission
 from mlcost_hpc.launch.render import Templates
 from mlcost_hpc.launch.replan import write_plan
-from mlcost_hpc.launch.script import Budgets, JobScript, build_script, refuse_control_characters
+from mlcost_hpc.launch.script import (
+    Budgets,
+    JobScript,
+    Processes,
+    build_script,
+    refuse_control_characters,
+    with_processes,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -147,9 +154,17 @@ class Launcher:
         moment = datetime.now(UTC).strftime("%Y%m%d-%H%M%S")
         return self._runs.expanduser().absolute() / f"{stem}-{moment}-{secrets.token_hex(2)}"
 
-    def script(self, command: Sequence[str], choice: Choice, *, name: str, run_dir: Path) -> JobScript:
+    def script(
+        self,
+        command: Sequence[str],
+        choice: Choice,
+        *,
+        name: str,
+        run_dir: Path,
+        processes: Processes = "one",
+    ) -> JobScript:
         """Return the batch script, as values, of one job that runs a command line."""
-        return build_script(
+        script = build_script(
             choice,
             template=TRAIN,
             name=name,
@@ -157,6 +172,7 @@ class Launcher:
             output=f"{_literal(run_dir)}/job.log",
             command=tuple(command),
         )
+        return with_processes(script, processes)
 
     def array_script(
         self,
@@ -195,7 +211,14 @@ class Launcher:
         return self._templates.render(script)
 
     def submit(
-        self, command: Sequence[str], choice: Choice, *, name: str, run_dir: Path, calibrates: bool = False
+        self,
+        command: Sequence[str],
+        choice: Choice,
+        *,
+        name: str,
+        run_dir: Path,
+        processes: Processes = "one",
+        calibrates: bool = False,
     ) -> Submission:
         """Submit a command line as one job.
 
@@ -204,12 +227,13 @@ class Launcher:
             choice: where it goes.
             name: job name.
             run_dir: its folder; made private when it is missing.
+            processes: how many of it are started on each node, and by whom.
             calibrates: it runs only to be measured, and is not requeued.
 
         Raises:
             SlurmError: when sbatch fails; its own words are in the message.
         """
-        script = self.script(command, choice, name=name, run_dir=run_dir)
+        script = self.script(command, choice, name=name, run_dir=run_dir, processes=processes)
         delay_s = self.market.settings.requeue_delay_s
         plan = None if calibrates else deadline_plan(choice, self.offers, delay_s, time.time())
         if plan is not None:
@@ -222,6 +246,7 @@ class Launcher:
             once = Budgets(preemptions=0, timeouts=0, signals=0)
             script = msgspec.structs.replace(script, budgets=once)
         job_id = self._executor(script).submit_words(command)
+        script = msgspec.structs.replace(script, command=tuple(command))
         return self._record(script, choice, job_id, calibrates=calibrates)
 
     def submit_function(self, function: str, choice: Choice, *, name: str, run_dir: Path) -> Submission:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from pathlib import PurePath
+from typing import TYPE_CHECKING, Literal
 
 import msgspec
 
@@ -17,6 +18,9 @@ EXIT_REQUEUE = 85
 """Exit code with which a task says: saved, please requeue me."""
 
 _LONGEST_LEAD_S = 90
+
+
+Processes = Literal["one", "per-gpu", "torchrun"]
 
 
 class Budgets(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -46,6 +50,7 @@ class JobScript(msgspec.Struct, frozen=True, kw_only=True):
         run_dir: absolute folder of the run.
         output: absolute path of the log, with Slurm's ``%`` patterns.
         command: the words of the command that srun starts.
+        python: words that start torchrun, for ``torchrun.sbatch.j2``.
         partitions: partitions, best first.
         time_limit: Slurm's ``D-HH:MM:SS``.
         nodes, gpus, cpus: nodes; GPUs and CPUs on each.
@@ -73,6 +78,7 @@ class JobScript(msgspec.Struct, frozen=True, kw_only=True):
     output: str
     command: tuple[str, ...]
     partitions: tuple[str, ...]
+    python: tuple[str, ...] = ()
     time_limit: str
     time_limit_s: int
     nodes: int = 1
@@ -138,6 +144,24 @@ def build_script(
         preemptible=best.offer.preemptible,
         headline=headline(choice),
     )
+
+
+def with_processes(script: JobScript, processes: Processes) -> JobScript:
+    """Return a script that starts its command so many times.
+
+    Args:
+        script: one that starts it once on each node.
+        processes: ``one`` on each node, one ``per-gpu`` (srun's ranks), or as ``torchrun`` starts them.
+    """
+    if processes == "per-gpu":
+        return msgspec.structs.replace(script, template="ranks.sbatch.j2", tasks_per_node=max(1, script.gpus))
+    if processes == "torchrun":
+        first = script.command[0]
+        is_python = PurePath(first).name.startswith("python")
+        starter = (first, "-m", "torch.distributed.run") if is_python else ("torchrun",)
+        command = script.command[1:] if is_python else script.command
+        return msgspec.structs.replace(script, template="torchrun.sbatch.j2", python=starter, command=command)
+    return script
 
 
 def equal_partitions(choice: Choice) -> tuple[str, ...]:

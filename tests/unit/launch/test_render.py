@@ -22,6 +22,11 @@ RUN = Path("/runs/it's 50% mine")
 
 def script(launcher: Launcher, kind: str) -> JobScript:
     need = Need(gpus=2, gpu_memory=60 * GIB, time_s=7200, account="nlp", qos="high")
+    if kind in ("torchrun", "ranks"):
+        choice = launcher.choose(Need(gpus=2, nodes=1, time_s=600, gpu_types=("h100",)))
+        processes = "torchrun" if kind == "torchrun" else "per-gpu"
+        words = ["python", "ddp.py"]
+        return launcher.script(words, choice, name=kind, run_dir=RUN, processes=processes)
     if kind == "train":
         command = ("python", "train.py", "--name", "a 'b' $c")
         return launcher.script(command, launcher.choose(need), name="tr ain", run_dir=RUN)
@@ -32,7 +37,7 @@ def script(launcher: Launcher, kind: str) -> JobScript:
     )  # fmt: skip
 
 
-@pytest.mark.parametrize("kind", ["train", "array"])
+@pytest.mark.parametrize("kind", ["train", "array", "torchrun", "ranks"])
 def test_script_is_as_recorded(launcher: Launcher, kind: str) -> None:
     """The whole text of a batch script is what tests/golden holds."""
     text = launcher.render(script(launcher, kind))
@@ -42,7 +47,7 @@ def test_script_is_as_recorded(launcher: Launcher, kind: str) -> None:
     assert text == path.read_text(), f"delete {path} and run this test again to record the new text"
 
 
-@pytest.mark.parametrize("kind", ["train", "array"])
+@pytest.mark.parametrize("kind", ["train", "array", "torchrun", "ranks"])
 def test_script_is_valid_bash(launcher: Launcher, kind: str) -> None:
     """Bash can read what the templates write."""
     text = launcher.render(script(launcher, kind))
