@@ -150,10 +150,12 @@ class Cluster:
         """Where its programs run.
 
         Raises:
-            ClusterError: It runs in a root folder and is down.
+            ClusterError: It runs in a root folder, and is down or the caller is not root.
         """
         if self.record().suite is None:
             return HostSystem()
+        if os.geteuid() != 0:
+            raise ClusterError(f"cluster '{self.layout.name}' is in a root folder, which only root can enter")
         holder = self._supervisor.running(ROOT)
         if holder is None:
             raise ClusterError(f"cluster '{self.layout.name}' is down; `up {self.layout.name}` starts it")
