@@ -7,6 +7,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import click
+
 from mlcost_hpc.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -98,19 +100,32 @@ class Context:
     def launcher(self, rates: Path | None) -> Launcher:
         """Return the launcher of this cluster with today's prices and the site's templates.
 
+        Without a rate card it works with list prices, and says so on stderr.
+
         Raises:
-            ConfigError: when there is no rate card, or it is wrong.
+            ConfigError: when the rate card is wrong.
         """
         from mlcost_hpc.launch.access import current_user
         from mlcost_hpc.launch.launcher import Launcher
+        from mlcost_hpc.launch.list_prices import CURRENCY, list_price_card
         from mlcost_hpc.launch.render import Templates
 
-        book, paths = self.rates(rates), self.settings.paths
+        paths = self.settings.paths
+        if rates is None and paths.rates is None:
+            click.echo(
+                "mlcost: no rate card (--rates, or paths.rates in the settings file): prices are the middle "
+                "of public clouds' list prices, for comparing only",
+                err=True,
+            )
+            card, currency = list_price_card(self.catalog), CURRENCY
+        else:
+            book = self.rates(rates)
+            card, currency = book.card_now(self.settings.zone), book.currency
         return Launcher(
             self.slurm,
             self.catalog,
-            book.card_now(self.settings.zone),
-            currency=book.currency,
+            card,
+            currency=currency,
             runs=Path(paths.runs),
             templates=Templates(Path(paths.templates) if paths.templates else None),
             timeout_s=self.settings.slurm.timeout_s,

@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 import msgspec
 
 from mlcost_hpc.launch.interruption import Costs
-from mlcost_hpc.launch.past import Past
+from mlcost_hpc.launch.past import Past, by_partition
 from mlcost_hpc.launch.speed import Measurement
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from mlcost_hpc.launch.history import History
+    from mlcost_hpc.slurm.cluster_settings import ClusterSettings
 
 
 class Evidence(msgspec.Struct, frozen=True, kw_only=True):
@@ -31,3 +38,30 @@ class Evidence(msgspec.Struct, frozen=True, kw_only=True):
     kill_wait_s: int = 30
     requeue_delay_s: int = 121
     notes: tuple[str, ...] = ()
+
+
+def gather_evidence(
+    settings: ClusterSettings,
+    history: History | None,
+    own: Sequence[Measurement],
+    others: Sequence[Measurement],
+    costs: Costs | None,
+) -> Evidence:
+    """Return evidence for a choice on a cluster.
+
+    Args:
+        settings: the cluster's settings.
+        history: its past; None = not asked for.
+        own: speeds measured on this job.
+        others: speeds measured on other jobs.
+        costs: what stopping costs this job; None = the usual.
+    """
+    return Evidence(
+        past={} if history is None else by_partition(history.samples),
+        own=tuple(own),
+        others=tuple(others),
+        costs=costs or Costs(),
+        kill_wait_s=settings.kill_wait_s,
+        requeue_delay_s=settings.requeue_delay_s,
+        notes=(history.note,) if history is not None and history.note else (),
+    )

@@ -2,28 +2,23 @@
 
 from __future__ import annotations
 
-import re
-import secrets
 import sys
 import time
-from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import msgspec
 
-from mlcost_hpc.errors import UsageError
 from mlcost_hpc.launch.access import User, barred_partitions
 from mlcost_hpc.launch.choose import Choice, choose
-from mlcost_hpc.launch.evidence import Evidence
+from mlcost_hpc.launch.evidence import Evidence, gather_evidence
 from mlcost_hpc.launch.fallback import deadline_plan
-from mlcost_hpc.launch.history import History
-from mlcost_hpc.launch.interruption import Costs
+from mlcost_hpc.launch.folders import new_run_dir
+from mlcost_hpc.launch.maker import ScriptMaker
 from mlcost_hpc.launch.market import Market, read_market
 from mlcost_hpc.launch.named import NamedFunction, check_function
 from mlcost_hpc.launch.offers import Offer, list_offers
-from mlcost_hpc.launch.past import by_partition
 from mlcost_hpc.launch.record import Submission, fingerprint, utc_now, write_submission
 from mlcost_hpc.launch.render import Templates
 from mlcost_hpc.launch.replan import write_plan
@@ -31,9 +26,6 @@ from mlcost_hpc.launch.script import (
     Budgets,
     JobScript,
     Processes,
-    build_script,
-    refuse_control_characters,
-    with_processes,
 )
 
 if TYPE_CHECKING:
@@ -41,16 +33,15 @@ if TYPE_CHECKING:
 
     from mlcost_hpc.catalog import Catalog
     from mlcost_hpc.launch.executor import RenderingExecutor
+    from mlcost_hpc.launch.history import History
+    from mlcost_hpc.launch.interruption import Costs
     from mlcost_hpc.launch.need import Need
     from mlcost_hpc.launch.speed import Measurement
     from mlcost_hpc.rates import RateCard
     from mlcost_hpc.slurm.api import Slurm
 
-TRAIN = "train.sbatch.j2"
-ARRAY = "compress_array.sbatch.j2"
 
-
-class Launcher:
+class Launcher(ScriptMaker):
     """Chooses where work runs and submits it.
 
     Args:
@@ -82,7 +73,7 @@ class Launcher:
         self.card = card
         self.currency = currency
         self._runs = runs
-        self._templates = templates or Templates()
+        super().__init__(templates or Templates())
         self._timeout_s = timeout_s
 
     @cached_property
@@ -136,79 +127,11 @@ class Launcher:
             others: speeds measured on other jobs.
             costs: what stopping costs this job.
         """
-        settings = self.market.settings
-        known = history or History()
-        return Evidence(
-            past=by_partition(known.samples),
-            own=tuple(own),
-            others=tuple(others),
-            costs=costs or Costs(),
-            kill_wait_s=settings.kill_wait_s,
-            requeue_delay_s=settings.requeue_delay_s,
-            notes=(known.note,) if history and known.note else (),
-        )
+        return gather_evidence(self.market.settings, history, own, others, costs)
 
     def new_run_dir(self, name: str) -> Path:
         """Return a folder for a run that nothing has used yet; it is not made."""
-        stem = re.sub(r"[^A-Za-z0-9._-]+", "-", name).strip("-.")[:40] or "run"
-        moment = datetime.now(UTC).strftime("%Y%m%d-%H%M%S")
-        return self._runs.expanduser().absolute() / f"{stem}-{moment}-{secrets.token_hex(2)}"
-
-    def script(
-        self,
-        command: Sequence[str],
-        choice: Choice,
-        *,
-        name: str,
-        run_dir: Path,
-        processes: Processes = "one",
-    ) -> JobScript:
-        """Return the batch script, as values, of one job that runs a command line."""
-        script = build_script(
-            choice,
-            template=TRAIN,
-            name=name,
-            run_dir=str(run_dir),
-            output=f"{_literal(run_dir)}/job.log",
-            command=tuple(command),
-        )
-        return with_processes(script, processes)
-
-    def array_script(
-        self,
-        command: Sequence[str],
-        tasks: int,
-        choice: Choice,
-        *,
-        name: str,
-        run_dir: Path,
-        throttle: int | None = None,
-        dependency: str = "",
-        comment: str = "",
-    ) -> JobScript:
-        """Return the batch script, as values, of an array whose tasks all run one command.
-
-        Raises:
-            UsageError: when the site does not allow so many tasks.
-        """
-        if not 1 <= tasks <= self.max_array_tasks:
-            raise UsageError(f"an array here may have 1 to {self.max_array_tasks} tasks, not {tasks}")
-        for what, text in (("dependency", dependency), ("comment", comment)):
-            refuse_control_characters(what, text)
-        script = build_script(
-            choice,
-            template=ARRAY,
-            name=name,
-            run_dir=str(run_dir),
-            output=f"{_literal(run_dir)}/logs/%A_%a.log",
-            command=tuple(command),
-        )
-        array = f"0-{tasks - 1}" + (f"%{throttle}" if throttle else "")
-        return msgspec.structs.replace(script, array=array, dependency=dependency, comment=comment)
-
-    def render(self, script: JobScript) -> str:
-        """Return the text of a batch script."""
-        return self._templates.render(script)
+        return new_run_dir(self._runs, name)
 
     def submit(
         self,
@@ -283,13 +206,6 @@ class Launcher:
         script = self.script(words, choice, name=Path(words[0]).stem, run_dir=run_dir)
         return self._record(msgspec.structs.replace(script, output="as the script says"), choice, job_id)
 
-    def function_script(self, function: str, choice: Choice, *, name: str, run_dir: Path) -> JobScript:  # noqa: ARG002
-        """Return the batch script, as values, of one job that calls a function."""
-        from mlcost_hpc.launch.executor import worker_command
-
-        script = self.script(worker_command(run_dir), choice, name=name, run_dir=run_dir)
-        return msgspec.structs.replace(script, output=f"{_literal(run_dir)}/%j_0_log.out")
-
     def submit_array(
         self,
         command: Sequence[str],
@@ -360,8 +276,3 @@ class Launcher:
         )
         write_submission(submission)
         return submission
-
-
-def _literal(path: Path) -> str:
-    """Return a path in which Slurm sees no ``%`` pattern."""
-    return str(path).replace("%", "%%")

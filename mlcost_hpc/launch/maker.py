@@ -1,0 +1,106 @@
+"""Batch scripts of the launcher's kinds of jobs: a command line, a function, an array."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from mlcost_hpc.errors import UsageError
+from mlcost_hpc.launch.folders import literal_path
+from mlcost_hpc.launch.script import (
+    JobScript,
+    Processes,
+    build_script,
+    refuse_control_characters,
+    with_processes,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from mlcost_hpc.launch.choose import Choice
+    from mlcost_hpc.launch.render import Templates
+
+TRAIN = "train.sbatch.j2"
+ARRAY = "compress_array.sbatch.j2"
+
+
+class ScriptMaker:
+    """Turns choices into batch scripts.
+
+    Args:
+        templates: the sbatch templates.
+    """
+
+    def __init__(self, templates: Templates) -> None:
+        self._templates = templates
+
+    @property
+    def max_array_tasks(self) -> int:
+        """Most tasks one array may have; Slurm's default where nothing else is known."""
+        return 1001
+
+    def script(
+        self,
+        command: Sequence[str],
+        choice: Choice,
+        *,
+        name: str,
+        run_dir: Path,
+        processes: Processes = "one",
+    ) -> JobScript:
+        """Return the batch script, as values, of one job that runs a command line."""
+        script = build_script(
+            choice,
+            template=TRAIN,
+            name=name,
+            run_dir=str(run_dir),
+            output=f"{literal_path(run_dir)}/job.log",
+            command=tuple(command),
+        )
+        return with_processes(script, processes)
+
+    def function_script(self, function: str, choice: Choice, *, name: str, run_dir: Path) -> JobScript:  # noqa: ARG002
+        """Return the batch script, as values, of one job that calls a function."""
+        from mlcost_hpc.launch.executor import worker_command
+
+        script = self.script(worker_command(run_dir), choice, name=name, run_dir=run_dir)
+        return msgspec.structs.replace(script, output=f"{literal_path(run_dir)}/%j_0_log.out")
+
+    def array_script(
+        self,
+        command: Sequence[str],
+        tasks: int,
+        choice: Choice,
+        *,
+        name: str,
+        run_dir: Path,
+        throttle: int | None = None,
+        dependency: str = "",
+        comment: str = "",
+    ) -> JobScript:
+        """Return the batch script, as values, of an array whose tasks all run one command.
+
+        Raises:
+            UsageError: when the site does not allow so many tasks.
+        """
+        if not 1 <= tasks <= self.max_array_tasks:
+            raise UsageError(f"an array here may have 1 to {self.max_array_tasks} tasks, not {tasks}")
+        for what, text in (("dependency", dependency), ("comment", comment)):
+            refuse_control_characters(what, text)
+        script = build_script(
+            choice,
+            template=ARRAY,
+            name=name,
+            run_dir=str(run_dir),
+            output=f"{literal_path(run_dir)}/logs/%A_%a.log",
+            command=tuple(command),
+        )
+        array = f"0-{tasks - 1}" + (f"%{throttle}" if throttle else "")
+        return msgspec.structs.replace(script, array=array, dependency=dependency, comment=comment)
+
+    def render(self, script: JobScript) -> str:
+        """Return the text of a batch script."""
+        return self._templates.render(script)
