@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shlex
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 @rates_option
 @click.option("--explain", is_flag=True, help="Show every offer with what speaks for and against it.")
 @click.option("--dry-run", is_flag=True, help="Print the batch script and submit nothing.")
+@click.option("--over-budget", metavar="REASON", help="Submit although a budget refuses; the reason is kept.")
 @click.option("--format", "output_format", type=click.Choice(["table", "json"]), default="table")
 @click.argument("command", nargs=-1, required=True)
 @click.pass_obj
@@ -47,6 +48,7 @@ def submit(
     processes: Processes,
     explain: bool,
     dry_run: bool,
+    over_budget: str | None,
     output_format: str,
     **options: Any,
 ) -> None:
@@ -60,47 +62,80 @@ def submit(
     mlcost submit job.sh                  (its #SBATCH lines count; only what they leave open is filled in)
 
     A job that is preempted or reaches its limit and leaves with exit code 85 is requeued; mlcost_hpc.train
-    does that for you. Exit code 3 when nothing fits.
+    does that for you. Exit code 3 when nothing fits, 4 when a budget refuses.
     """
+    from mlcost_hpc.cli.budget_gate import obey_budgets
     from mlcost_hpc.cli.evidence import gather
     from mlcost_hpc.launch.named import is_function_name
-    from mlcost_hpc.launch.passthrough import filled_in, need_of
+    from mlcost_hpc.launch.passthrough import need_of
 
     launcher = context.launcher(rates)
-    need = context.need(options)
     directives = _directives_of(command)
-    if directives is not None:
-        need = need_of(directives, need)
+    need = context.need(options)
+    need = need if directives is None else need_of(directives, need)
     # The past costs a question to slurmdbd; it decides nothing where a job has to fill its time limit.
     choice = launcher.choose(need, gather(launcher, command) if need.work or explain else None)
-    _warn(launcher, choice)
-    name = job_name or _name_of(command)
-    run_dir = (run_dir or launcher.new_run_dir(name)).absolute()
-    if directives is not None:
-        filled = filled_in(directives, choice)
-        if dry_run:
-            click.echo(shlex.join(["sbatch", *filled, *command]))
-            return
-        submission = launcher.submit_script(command, filled, choice, run_dir=run_dir)
-        _tell(submission, choice, launcher, output_format)
-        return
-    is_function = len(command) == 1 and is_function_name(command[0])
     if explain:
         from mlcost_hpc.cli.explain import explain_choice
 
         click.echo(explain_choice(choice, launcher.currency), err=output_format == "json")
-    if dry_run:
-        if is_function:
-            script = launcher.function_script(command[0], choice, name=name, run_dir=run_dir)
-        else:
-            script = launcher.script(command, choice, name=name, run_dir=run_dir, processes=processes)
-        click.echo(launcher.render(script), nl=False)
-        return
-    if is_function:
-        submission = launcher.submit_function(command[0], choice, name=name, run_dir=run_dir)
+    _warn(launcher, choice)
+    best = choice.best
+    comment = obey_budgets(
+        context, account=need.account, per_hour=best.per_hour, time_s=best.forecast.time_limit_s,
+        gpu_model=best.offer.gpu_model, gpus=best.gpus, over_budget=over_budget,
+    )  # fmt: skip
+    name = job_name or _name_of(command)
+    order = _Order(
+        launcher, choice, command, name, (run_dir or launcher.new_run_dir(name)).absolute(), comment
+    )
+    if directives is not None:
+        submission = order.hand_written(directives, dry_run=dry_run)
+    elif len(command) == 1 and is_function_name(command[0]):
+        submission = order.function(dry_run=dry_run)
     else:
-        submission = launcher.submit(command, choice, name=name, run_dir=run_dir, processes=processes)
-    _tell(submission, choice, launcher, output_format)
+        submission = order.command_line(processes, dry_run=dry_run)
+    if submission is not None:
+        _tell(submission, choice, launcher, output_format)
+
+
+class _Order(NamedTuple):
+    """A job about to be sent, or shown; each kind prints its text on a dry run and gives None."""
+
+    launcher: Launcher
+    choice: Choice
+    words: tuple[str, ...]
+    name: str
+    run_dir: Path
+    comment: str
+
+    def hand_written(self, directives: dict[str, str], *, dry_run: bool) -> Submission | None:
+        from mlcost_hpc.launch.passthrough import filled_in
+
+        options = filled_in(directives, self.choice)
+        options += [f"--comment={self.comment}"] if self.comment and "comment" not in directives else []
+        if dry_run:
+            click.echo(shlex.join(["sbatch", *options, *self.words]))
+            return None
+        return self.launcher.submit_script(self.words, options, self.choice, run_dir=self.run_dir)
+
+    def function(self, *, dry_run: bool) -> Submission | None:
+        named: dict[str, Any] = {"name": self.name, "run_dir": self.run_dir, "comment": self.comment}
+        if dry_run:
+            script = self.launcher.function_script(self.choice, **named)
+            click.echo(self.launcher.render(script), nl=False)
+            return None
+        return self.launcher.submit_function(self.words[0], self.choice, **named)
+
+    def command_line(self, processes: Processes, *, dry_run: bool) -> Submission | None:
+        named: dict[str, Any] = {
+            "name": self.name, "run_dir": self.run_dir, "comment": self.comment, "processes": processes,
+        }  # fmt: skip
+        if dry_run:
+            script = self.launcher.script(self.words, self.choice, **named)
+            click.echo(self.launcher.render(script), nl=False)
+            return None
+        return self.launcher.submit(self.words, self.choice, **named)
 
 
 def _directives_of(command: tuple[str, ...]) -> dict[str, str] | None:

@@ -141,6 +141,7 @@ class Launcher(ScriptMaker):
         name: str,
         run_dir: Path,
         processes: Processes = "one",
+        comment: str = "",
         calibrates: bool = False,
     ) -> Submission:
         """Submit a command line as one job.
@@ -151,12 +152,15 @@ class Launcher(ScriptMaker):
             name: job name.
             run_dir: its folder; made private when it is missing.
             processes: how many of it are started on each node, and by whom.
+            comment: job comment.
             calibrates: it runs only to be measured, and is not requeued.
 
         Raises:
             SlurmError: when sbatch fails; its own words are in the message.
         """
-        script = self.script(command, choice, name=name, run_dir=run_dir, processes=processes)
+        script = self.script(
+            command, choice, name=name, run_dir=run_dir, processes=processes, comment=comment
+        )
         delay_s = self.market.settings.requeue_delay_s
         plan = None if calibrates else deadline_plan(choice, self.offers, delay_s, time.time())
         if plan is not None:
@@ -172,7 +176,9 @@ class Launcher(ScriptMaker):
         script = msgspec.structs.replace(script, command=tuple(command))
         return self._record(script, choice, job_id, calibrates=calibrates)
 
-    def submit_function(self, function: str, choice: Choice, *, name: str, run_dir: Path) -> Submission:
+    def submit_function(
+        self, function: str, choice: Choice, *, name: str, run_dir: Path, comment: str = ""
+    ) -> Submission:
         """Submit ``module:function`` as one job through submitit; its result is submitit's.
 
         Raises:
@@ -180,7 +186,7 @@ class Launcher(ScriptMaker):
             SlurmError: when sbatch fails; its own words are in the message.
         """
         check_function(function, Path.cwd())
-        script = self.function_script(function, choice, name=name, run_dir=run_dir)
+        script = self.function_script(choice, name=name, run_dir=run_dir, comment=comment)
         job = self._executor(script).submit(NamedFunction(function, Path.cwd()))
         record = msgspec.structs.replace(script, command=(function,))
         return self._record(record, choice, job.job_id)

@@ -50,6 +50,7 @@ class ScriptMaker:
         name: str,
         run_dir: Path,
         processes: Processes = "one",
+        comment: str = "",
     ) -> JobScript:
         """Return the batch script, as values, of one job that runs a command line."""
         script = build_script(
@@ -60,13 +61,14 @@ class ScriptMaker:
             output=f"{literal_path(run_dir)}/job.log",
             command=tuple(command),
         )
-        return with_processes(script, processes)
+        refuse_control_characters("comment", comment)
+        return with_processes(msgspec.structs.replace(script, comment=comment), processes)
 
-    def function_script(self, function: str, choice: Choice, *, name: str, run_dir: Path) -> JobScript:  # noqa: ARG002
-        """Return the batch script, as values, of one job that calls a function."""
+    def function_script(self, choice: Choice, *, name: str, run_dir: Path, comment: str = "") -> JobScript:
+        """Return the batch script, as values, of one job that runs our worker on a pickled function."""
         from mlcost_hpc.launch.executor import worker_command
 
-        script = self.script(worker_command(run_dir), choice, name=name, run_dir=run_dir)
+        script = self.script(worker_command(run_dir), choice, name=name, run_dir=run_dir, comment=comment)
         return msgspec.structs.replace(script, output=f"{literal_path(run_dir)}/%j_0_log.out")
 
     def array_script(
