@@ -6,6 +6,7 @@ Run by ``make docs``; a test fails when a page differs from what this would writ
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -124,8 +125,21 @@ def toml(value: Any) -> str:
     return json.dumps(value)
 
 
+def main() -> None:
+    """Write the pages; with ``--check`` say which ones are out of date instead, exit code 1 if any."""
+    check = sys.argv[1:] == ["--check"]
+    wanted = pages().items()
+    outdated = {path: text for path, text in wanted if not path.exists() or path.read_text("utf-8") != text}
+    for path, text in outdated.items():
+        name = path.relative_to(ROOT)
+        if check:
+            click.echo(f"{name} is out of date")
+        else:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text, encoding="utf-8")
+            click.echo(f"wrote {name}")
+    sys.exit(bool(check and outdated))
+
+
 if __name__ == "__main__":
-    for path, text in pages().items():
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text, encoding="utf-8")
-        click.echo(f"wrote {path.relative_to(ROOT)}")
+    main()

@@ -153,7 +153,9 @@ class SlurmNoAccountingError(SlurmCommandError):
     """The cluster keeps no accounting, so the past cannot be asked about."""
 
     def _line(self) -> str:
-        return "this cluster keeps no accounting (AccountingStorageType is not slurmdbd): no history, no costs"
+        return (
+            "this cluster keeps no accounting (AccountingStorageType is not slurmdbd): no history, no costs"
+        )
 
 
 class SlurmTimeoutError(SlurmError):

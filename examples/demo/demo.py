@@ -152,10 +152,18 @@ def wait_for_end(shell: Shell, job: str) -> None:
     wait_for(ended, f"job {job} to end", seconds=180)
 
 
+def wait_for_empty_queue(shell: Shell) -> None:
+    """Wait until Slurm has ended every job, so that what follows reads final accounting rows."""
+    wait_for(lambda: None if shell.ask("squeue", "-h").strip() else True, "an empty queue", seconds=60)
+
+
 def show_compression(shell: Shell) -> None:
     """Wait for the array and show the table."""
     plan = str(OUT / "models" / "plan.toml")
     wait_for(lambda: finished_batch(shell, plan), "the compression array", seconds=180)
+    wait_for_empty_queue(shell)
+    [script] = (OUT / "models").glob("*/runs/*/job.sbatch")
+    shutil.copy(script, OUT / "compress.sbatch")
     shell.show("mlcost", "compress", "report", plan)
     (OUT / "compression.csv").write_text(
         shell.ask("mlcost", "compress", "report", plan, "--format", "csv"), encoding="utf-8"
@@ -163,10 +171,11 @@ def show_compression(shell: Shell) -> None:
 
 
 def finished_batch(shell: Shell, plan: str) -> bool | None:
-    """Return True when no task of the batch is missing."""
+    """Return True when every task of the batch has a row."""
     rows = json.loads(shell.ask("mlcost", "compress", "status", plan, "--format", "json"))
-    missing = sum(row["tasks"] for row in rows if row["status"] == "missing")
-    return True if missing == 0 else None
+    tasks = {row["status"]: row["tasks"] for row in rows}
+    demand(not tasks["lost"], "a compression task ended without a row")
+    return True if tasks["queued"] + tasks["running"] == 0 else None
 
 
 def show_chargeback(shell: Shell) -> None:

@@ -84,8 +84,15 @@ def _print_table(
 
     console = Console(soft_wrap=False)
     if not console.is_terminal:
-        console = Console(width=160)
-    table = Table(title=title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, pad_edge=False)
+        console = Console(width=100)
+    table = Table(
+        title=title,
+        title_justify="left",
+        title_style="bold",
+        box=box.SIMPLE_HEAD,
+        pad_edge=False,
+        collapse_padding=True,
+    )
     for key, heading in columns.items():
         table.add_column(heading, justify="right" if key in right else "left", overflow="fold")
     for row in rows:

@@ -35,7 +35,8 @@ def beside(
 
 def with_total(rows: Sequence[dict[str, Any]], groups: Sequence[str]) -> list[dict[str, Any]]:
     """Return the rows for people, with a last line of sums where there is more than one."""
-    shown = [readable(row) for row in rows]
+    places = _places(rows)
+    shown = [readable(row, places) for row in rows]
     if len(rows) < 2 or not groups:
         return shown
     names = [name for name in _SUMMED if name in rows[0]]
@@ -46,15 +47,21 @@ def with_total(rows: Sequence[dict[str, Any]], groups: Sequence[str]) -> list[di
         sums["cost"] = None
     if "cost_before" in sums:
         sums |= _change(sums["cost"], sums["cost_before"])
-    return [*shown, readable({**dict.fromkeys(groups, ""), groups[0]: "total", **sums})]
+    return [*shown, readable({**dict.fromkeys(groups, ""), groups[0]: "total", **sums}, places)]
 
 
-def readable(row: dict[str, Any]) -> dict[str, Any]:
-    """Return a row with grouped numbers and two decimals."""
+def _places(rows: Sequence[dict[str, Any]]) -> int:
+    """Return how many decimals to show: two say nothing of a day on which everything cost cents."""
+    total = sum((Decimal(row["cost"] or 0) for row in rows), Decimal(0))
+    return 2 if not total or total >= 10 else 4
+
+
+def readable(row: dict[str, Any], places: int) -> dict[str, Any]:
+    """Return a row with grouped numbers, hours and money with so many decimals."""
     shown = dict(row)
     for name in (*_HOURS, "cost", "cost_before"):
         if row.get(name) is not None:
-            shown[name] = f"{Decimal(row[name]):,.2f}"
+            shown[name] = f"{Decimal(row[name]):,.{places}f}"
     shown["runs"] = f"{row['runs']:,}"
     return shown
 
