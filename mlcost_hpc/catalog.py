@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from decimal import Decimal
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 
 import msgspec
@@ -122,6 +122,7 @@ class _File(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     gpu: tuple[GpuModel, ...]
 
 
+@lru_cache(maxsize=4096)
 def normalise(gres_type: str) -> str:
     """Return a GRES type name without what sites vary: case, ``-``/``_``/blanks, the maker's name."""
     word = re.sub(r"[-_ .]+", "-", gres_type.strip().lower())

@@ -26,7 +26,7 @@ NO_EVIDENCE = Evidence()
 _NEVER_H = 1e6
 
 
-class Candidate(msgspec.Struct, frozen=True, kw_only=True):
+class Candidate(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """An offer that fits, with what it would take and cost.
 
     Attributes:
@@ -47,7 +47,7 @@ class Candidate(msgspec.Struct, frozen=True, kw_only=True):
         return self.shape.gpus * self.shape.nodes
 
 
-class Rejected(msgspec.Struct, frozen=True, kw_only=True):
+class Rejected(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """An offer that does not fit, and why."""
 
     offer: Offer

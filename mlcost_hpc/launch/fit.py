@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from mlcost_hpc.launch.shape import Shape
 
 
-class Miss(msgspec.Struct, frozen=True, kw_only=True):
+class Miss(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """One reason why an offer cannot be taken.
 
     Attributes:

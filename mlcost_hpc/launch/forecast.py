@@ -46,7 +46,7 @@ _NEVER = 1e15
 _Q90 = NormalDist().inv_cdf(0.9)
 
 
-class Forecast(msgspec.Struct, frozen=True, kw_only=True):
+class Forecast(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """Expected run time and cost of a job on an offer. Intervals hold 80 %.
 
     Attributes:
@@ -133,7 +133,8 @@ def forecast(
     def run(rate: float) -> Running:
         return expect_running(work_h, rate, stops.failures_per_hour, evidence.costs, saved=saved)
 
-    running, worst = run(stops.preemptions_per_hour), run(stops.high)
+    running = run(stops.preemptions_per_hour)
+    worst = run(stops.high) if offer.preemptible else running
     # Without work the job fills its time limit, whatever happens in it.
     hours = work_h if speed is None else running.billed_h + evidence.costs.restart_s / HOUR
     spread = math.hypot(spread, _log_ratio(worst.billed_h, running.billed_h))

@@ -35,7 +35,7 @@ class Costs(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     checkpoints: bool = True
 
 
-class Interruptions(msgspec.Struct, frozen=True, kw_only=True):
+class Interruptions(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """How often a job is stopped.
 
     Attributes:
@@ -52,7 +52,7 @@ class Interruptions(msgspec.Struct, frozen=True, kw_only=True):
     basis: str
 
 
-class Running(msgspec.Struct, frozen=True, kw_only=True):
+class Running(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """Expected running of a job that is interrupted.
 
     Attributes:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from decimal import Decimal
+from functools import cache
 from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
@@ -16,12 +17,16 @@ from mlcost_hpc.slurm.api import UNTYPED
 from mlcost_hpc.slurm.diagnosis import preemptible_partitions
 
 if TYPE_CHECKING:
-    from mlcost_hpc.catalog import Catalog
+    from collections.abc import Callable
+
+    from mlcost_hpc.catalog import Catalog, GpuModel
     from mlcost_hpc.launch.market import Market
     from mlcost_hpc.slurm.api import Node, Partition
 
+    Finder = Callable[[str], GpuModel | None]
 
-class Offer(msgspec.Struct, frozen=True, kw_only=True):
+
+class Offer(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """One partition with one GPU type, or the nodes without GPUs of one partition.
 
     Attributes:
@@ -110,16 +115,18 @@ def list_offers(market: Market, catalog: Catalog, card: RateCard) -> tuple[Offer
         catalog: the GPU models.
         card: today's prices.
     """
-    preemptible = {partition.name for partition in preemptible_partitions(market.partitions)}
+    by_tier = market.settings.preempt_type == "partition_prio"
+    lower = preemptible_partitions(market.partitions) if by_tier else ()
+    preemptible = {partition.name for partition in lower}
     sums = _sums(market.nodes)
-    price = Pricer(card)
+    price, find = Pricer(card), cache(catalog.find)
     offers = []
     for partition in market.partitions:
         if partition.state != "UP" or partition.root_only:
             continue
         base = _base(partition, preemptible=partition.name in preemptible)
         for gpu_type, total in sums.get(partition.name, {}).items():
-            offers.append(_offer(base, gpu_type, total, catalog, price))
+            offers.append(_offer(base, gpu_type, total, find, price))
     return tuple(sorted(offers, key=lambda offer: (offer.partition, offer.gpu_hour is None, offer.gpu_hour)))
 
 
@@ -136,7 +143,9 @@ def _base(partition: Partition, *, preemptible: bool) -> Offer:
 
 def _sums(nodes: tuple[Node, ...]) -> dict[str, dict[str | None, _Sum]]:
     """Return partition -> GRES type (None = no GPUs) -> what its nodes have."""
-    usable = [node for node in nodes if node.accepts_jobs]
+    # Nodes have few different sets of states, and big sites have many nodes.
+    accepts = {node.states: node.accepts_jobs for node in {node.states: node for node in nodes}.values()}
+    usable = [node for node in nodes if accepts[node.states]]
     has_plain_nodes = any(not node.gpus for node in usable)
     groups: dict[str, dict[str | None, list[Node]]] = defaultdict(lambda: defaultdict(list))
     for node in usable:
@@ -153,21 +162,34 @@ def _sums(nodes: tuple[Node, ...]) -> dict[str, dict[str | None, _Sum]]:
 
 
 def _sum(nodes: list[Node], gpu_type: str | None) -> _Sum:
-    counts = [0 if gpu_type is None else node.gpus[gpu_type] for node in nodes]
-    held = [0 if gpu_type is None else node.gpus_allocated.get(gpu_type, 0) for node in nodes]
+    # One pass with plain numbers: a big site has tens of thousands of nodes in several partitions each.
+    gpus = held = gpus_most = cpus = cpus_held = cpus_most = memory_most = 0
+    for node in nodes:
+        if gpu_type is not None:
+            count = node.gpus[gpu_type]
+            gpus += count
+            held += node.gpus_allocated.get(gpu_type, 0)
+            if count > gpus_most:
+                gpus_most = count
+        cpus += node.cpus
+        cpus_held += node.cpus_allocated
+        if node.cpus > cpus_most:
+            cpus_most = node.cpus
+        if node.memory > memory_most:
+            memory_most = node.memory
     return _Sum(
         nodes=len(nodes),
-        gpus_total=sum(counts),
-        gpus_idle=sum(counts) - sum(held),
-        gpus_per_node=max(counts),
-        cpus_per_node=max(node.cpus for node in nodes),
-        cpus_total=sum(node.cpus for node in nodes),
-        cpus_idle=sum(node.cpus - node.cpus_allocated for node in nodes),
-        memory_per_node=max(node.memory for node in nodes),
+        gpus_total=gpus,
+        gpus_idle=gpus - held,
+        gpus_per_node=gpus_most,
+        cpus_per_node=cpus_most,
+        cpus_total=cpus,
+        cpus_idle=cpus - cpus_held,
+        memory_per_node=memory_most,
     )
 
 
-def _offer(base: Offer, gpu_type: str | None, total: _Sum, catalog: Catalog, price: Pricer) -> Offer:
+def _offer(base: Offer, gpu_type: str | None, total: _Sum, find: Finder, price: Pricer) -> Offer:
     offer = msgspec.structs.replace(
         base,
         **total._asdict(),
@@ -175,7 +197,7 @@ def _offer(base: Offer, gpu_type: str | None, total: _Sum, catalog: Catalog, pri
     if gpu_type is None:
         return _priced(offer, Resources(cpus=1), price)
     name = gpu_type or price.card.at(base.partition).gpu_model
-    model = catalog.find(name)
+    model = find(name)
     if model is None:
         said = f"GPU type {name!r} is not in the catalogue" if name else "Slurm does not say the GPU type"
         offer = msgspec.structs.replace(

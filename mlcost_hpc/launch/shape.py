@@ -18,7 +18,7 @@ DEFAULT_CPUS_PER_GPU = 4
 DEFAULT_MEMORY_PER_CPU = 4 * GIB
 
 
-class Shape(msgspec.Struct, frozen=True, kw_only=True):
+class Shape(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """What a job asks of each of its nodes.
 
     Attributes:

@@ -51,7 +51,7 @@ class Measurement(msgspec.Struct, frozen=True, kw_only=True):
     peak_memory: int | None = None
 
 
-class Speed(msgspec.Struct, frozen=True, kw_only=True):
+class Speed(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """A speed with an 80 % interval.
 
     Attributes:

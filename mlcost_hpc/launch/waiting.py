@@ -20,7 +20,7 @@ _UNKNOWN = (3600.0, 60.0, 8 * 3600.0)
 _ENOUGH = 10
 
 
-class Wait(msgspec.Struct, frozen=True, kw_only=True):
+class Wait(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """A wait in seconds with an 80 % interval.
 
     Attributes:

@@ -42,6 +42,12 @@ def test_only_lower_tiers_on_shared_nodes_are_preemptible(launcher: Launcher) ->
     assert kinds["h100"] == (False, "OFF", 0)
 
 
+def test_tiers_mean_nothing_where_qos_preempts(catalog: Catalog) -> None:
+    """With PreemptType=preempt/qos a partition of a lower tier is not preemptible for that."""
+    market = read_market(FakeSlurm(partitions=PARTITIONS, nodes=NODES, config={"PreemptType": "preempt/qos"}))
+    assert not any(o.preemptible for o in list_offers(market, catalog, CARD))
+
+
 def test_cost_efficiency_is_speed_over_price(launcher: Launcher) -> None:
     """Efficiency is peak TFLOPS divided by the price of an hour."""
     assert offer(launcher, "h100", "h100").efficiency == pytest.approx(989 / 3.6)
