@@ -64,8 +64,10 @@ def test_a_model_without_a_price_is_named_with_those_that_have_one() -> None:
             "a multiplier above 1",
         ),
         (
-            'currency = "USD"\ntier = [{ above = 9, multiplier = 1 }, { above = 5, multiplier = 1 }]\n'
-            + "[[card]]\nvalid_from = 2026-01-01",
+            (
+                'currency = "USD"\ntier = [{ above = 9, multiplier = 1 }, { above = 5, multiplier = 1 }]\n'
+                "[[card]]\nvalid_from = 2026-01-01"
+            ),
             "each tier must begin above",
         ),
     ],
