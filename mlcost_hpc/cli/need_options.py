@@ -17,7 +17,38 @@ if TYPE_CHECKING:
 
 _F = TypeVar("_F", bound=Callable[..., Any])
 
+
+def _read_need_file(ctx: click.Context, _param: click.Parameter, path: Path | None) -> None:
+    """Make a TOML file's values the defaults of the command's options of the same name."""
+    from mlcost_hpc.errors import ConfigError
+    from mlcost_hpc.tomlfile import convert_toml
+
+    if path is None:
+        return
+    known = {
+        name.removeprefix("--"): param
+        for param in ctx.command.params
+        for name in param.opts
+        if name.startswith("--") and param.name is not None
+    }
+    defaults: dict[str, Any] = {}
+    for key, value in convert_toml(path, dict[str, Any]).items():
+        param = known.get(key)
+        if param is None or param.name is None:
+            raise ConfigError(f"{path}: {key}: there is no option --{key}")
+        defaults[param.name] = value if isinstance(value, (bool, list)) else str(value)
+    ctx.default_map = {**(ctx.default_map or {}), **defaults}
+
+
 _OPTIONS = (
+    click.option(
+        "--need",
+        type=click.Path(path_type=Path),
+        is_eager=True,
+        expose_value=False,
+        callback=_read_need_file,
+        help="TOML file with values for these options; those given here win.",
+    ),
     click.option("--gpus", metavar="N|N-M", default="0", help="GPUs in all, or a range, by doubling."),
     click.option("--gpu-memory", metavar="SIZE", help="Memory every GPU must have, e.g. 40 or 40G (GiB)."),
     click.option(
