@@ -32,6 +32,7 @@ from mlcost_hpc.launch.executor import RenderingExecutor, make_folder
 from mlcost_hpc.launch.launcher import Launcher
 from mlcost_hpc.launch.need import GIB, Need
 from mlcost_hpc.launch.render import Templates
+from mlcost_hpc.launch.watch import job_class
 from mlcost_hpc.rates import load_rates
 from mlcost_hpc.slurm.connect import connect
 
@@ -69,6 +70,7 @@ class Executor(RenderingExecutor):
     def __init__(self, folder: str | Path, launcher: Launcher | None = None) -> None:
         super().__init__(Path(folder), self._script_text)
         self._launcher = launcher or launcher_from_settings()
+        self.job_class = job_class(self._launcher.slurm)
         self._wishes = dict(_DEFAULTS)
         self._chosen_at = 0.0
         self.last: Choice | None = None

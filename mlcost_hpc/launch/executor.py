@@ -98,7 +98,7 @@ class RenderingExecutor(submitit.SlurmExecutor):
         names = [f"{main_id}_{index}" for index in range(count)] if count else [main_id]
         tasks = list(range(self._num_tasks()))
         jobs: list[submitit.Job[Any]] = [
-            submitit.SlurmJob(folder=self.folder, job_id=name, tasks=tasks) for name in names
+            self.job_class(folder=self.folder, job_id=name, tasks=tasks) for name in names
         ]
         for job, pickle in zip(jobs, pickles, strict=True):
             job.paths.move_temporary_file(pickle, "submitted_pickle")

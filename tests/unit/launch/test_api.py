@@ -1,6 +1,7 @@
 """The submitit-like interface, with an sbatch that only writes down what it gets."""
 
 import os
+import pickle
 from pathlib import Path
 
 import pytest
@@ -46,6 +47,7 @@ def test_one_job_is_one_script_from_our_template(sbatch: Path, launcher: Launche
     assert "mlcost_hpc.launch.worker" in text
     assert job.paths.submitted_pickle.exists()
     assert job.submission().result() == 3
+    assert pickle.loads(pickle.dumps(job)).job_id == job.job_id
     assert executor.last is not None
     assert executor.last.best.offer.partition == "spot"
 
