@@ -52,7 +52,12 @@ def account_for(submission: Submission, runs: Sequence[dict[str, Any]]) -> dict[
 
     best = submission.choice.best
     held_s = sum(run["elapsed_s"] or 0 for run in runs)
-    stops = [_stop(number, runs, best.per_hour) for number in range(len(runs) - 1)]
+    cost = sum(
+        (_cost(_price_in(submission, run["partition"]), run["elapsed_s"] or 0) for run in runs), Decimal(0)
+    )
+    stops = [
+        _stop(number, runs, _price_in(submission, run["partition"])) for number, run in enumerate(runs[:-1])
+    ]
     last = runs[-1] if runs else None
     ended = last["end"] if last else None
     return {
@@ -67,13 +72,26 @@ def account_for(submission: Submission, runs: Sequence[dict[str, Any]]) -> dict[
         ],
         "runs": len(runs),
         "hours": round(held_s / 3600, 4),
-        "cost": f"{_cost(best.per_hour, held_s):.6f}",
+        "cost": f"{sum(costs, Decimal(0)):.6f}",
         "to_result_h": _hours_between(submission.submitted, ended),
         "first_wait_s": _seconds_between(submission.submitted, runs[0]["start"]) if runs else None,
         "stops": stops,
         "stops_cost": f"{sum((Decimal(stop['cost']) for stop in stops), Decimal(0)):.6f}",
         "currency": submission.currency,
     }
+
+
+def _price_in(submission: Submission, partition: str | None) -> Decimal:
+    """Return the price of an hour where a run was: a job can be moved, and be given several partitions."""
+    choice, best = submission.choice, submission.choice.best
+    for item in (*choice.ranked, *choice.late):
+        if (item.offer.partition, item.offer.gpu_type, item.shape) == (
+            partition,
+            best.offer.gpu_type,
+            best.shape,
+        ):
+            return item.per_hour
+    return best.per_hour
 
 
 def _stop(number: int, runs: Sequence[dict[str, Any]], per_hour: Decimal) -> dict[str, Any]:

@@ -11,7 +11,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 import submitit
-from submitit.core import core
+from submitit.slurm.slurm import SlurmInfoWatcher
 
 from mlcost_hpc.errors import SlurmError
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 _LONGEST_PAUSE_S = 60
 
 
-class Watcher(core.InfoWatcher):
+class Watcher(SlurmInfoWatcher):
     """Asks a cluster for the states of all registered jobs at once.
 
     Args:

@@ -105,6 +105,15 @@ def test_why_counts_money_and_minutes_of_each_stop(submission: Submission) -> No
     assert Decimal(stop["cost"]) == pytest.approx(per_hour / 7, abs=Decimal("0.001"))
 
 
+def test_why_prices_each_run_where_it_was(submission: Submission) -> None:
+    """A job that was moved from spot to the guaranteed partition costs that one's price from then on."""
+    first, second = join("7", RUNS, [], [])
+    second |= {"partition": "h100", "elapsed_s": HOUR}
+    prices = {item.offer.partition: item.per_hour for item in submission.choice.ranked}
+    account = account_for(submission, [first, second])
+    assert Decimal(account["cost"]) == prices["spot"] + prices["h100"]
+
+
 def test_submission_is_found_again_by_its_id(submission: Submission, tmp_path: Path) -> None:
     """The record round-trips, and job id and array task lead to its folder."""
     environ = {"MLCOST_STATE": str(tmp_path / "state")}
