@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from virtual_cluster import record, settings
+from virtual_cluster.entry import inside, install, product
 from virtual_cluster.errors import ClusterError, UsageError
 from virtual_cluster.layout import DEFAULT_NAME, Layout, existing, home_folder, layout_of
 from virtual_cluster.lifecycle import Cluster
@@ -84,10 +85,10 @@ def _parser() -> argparse.ArgumentParser:
     )
     _command(commands, "env", "print the export lines for a shell's eval")
     _command(commands, "exec", "run a command with its environment: exec [NAME] -- COMMAND...")
-    install = _command(
+    of_install = _command(
         commands, "install", "install the product for the Python of a cluster in a root folder"
     )
-    install.add_argument(
+    of_install.add_argument(
         "--extra", action="append", default=[], help="an extra of pyproject.toml; can be repeated"
     )
     _command(commands, "set", "change settings while it runs: set [NAME] grace=0 user-signal=on ...")
@@ -158,7 +159,7 @@ def _down(cluster: Cluster, arguments: argparse.Namespace) -> int:
 
 
 def _install(cluster: Cluster, arguments: argparse.Namespace) -> int:
-    cluster.install(os.environ, arguments.extra)
+    install(cluster, os.environ, arguments.extra)
     return 0
 
 
@@ -184,9 +185,9 @@ def _split(words: list[str], option_name: str | None) -> tuple[str, list[str]]:
 def _exec(cluster: Cluster, command: list[str]) -> int:
     if not command:
         raise UsageError("exec needs a command after '--'")
-    if command[0] == _PRODUCT and cluster.record().suite and cluster.product().installed_extras() is None:
-        cluster.install(os.environ, ())
-    call = cluster.inside(os.environ, Path.cwd(), command)
+    if command[0] == _PRODUCT and cluster.record().suite and product(cluster).installed_extras() is None:
+        install(cluster, os.environ, ())
+    call = inside(cluster, os.environ, Path.cwd(), command)
     sys.stdout.flush()
     try:
         os.execvpe(call.argv[0], call.argv, dict(call.environment))

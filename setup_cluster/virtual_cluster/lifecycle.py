@@ -7,9 +7,9 @@ import os
 import shutil
 import signal
 import subprocess
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,7 +20,6 @@ from virtual_cluster.daemons import ROOT, Daemon, Supervisor
 from virtual_cluster.errors import ClusterError, UsageError
 from virtual_cluster.layout import Layout, existing, layout_of, make_home
 from virtual_cluster.ports import Ports, choose, is_free
-from virtual_cluster.product import Product, inside_environment
 from virtual_cluster.record import Record
 from virtual_cluster.settings import Preempt, Settings, Switch, needs_restart
 from virtual_cluster.slurm_client import NodeState, SlurmClient
@@ -39,22 +38,14 @@ _CANCEL_SECONDS = 5
 _READY_STATES = frozenset({"idle", "mixed", "allocated", "completing", "reserved"})
 
 
-@dataclass(frozen=True)
-class Invocation:
-    """A command with its whole environment."""
-
-    argv: tuple[str, ...]
-    environment: Mapping[str, str]
-
-
 class Cluster:
     """One cluster on this machine; every method may be called again after it failed half way."""
 
     def __init__(self, layout: Layout, site: Site, say: Say) -> None:
         self.layout = layout
         self._site = site
-        self._say = say
-        self._home = layout.folder.parent
+        self.say = say
+        self.home = layout.folder.parent
         self._binding = possible()
         self._supervisor = Supervisor(layout, self._daemon_environment(), self._binding)
 
@@ -67,10 +58,10 @@ class Cluster:
             hub: The cluster whose accounting a new cluster shares; None for accounting of its own.
         """
         _require_root("up")
-        make_home(self._home)
+        make_home(self.home)
         with self._locked():
             if self._binding is Binding.ANY:
-                self._say(
+                self.say(
                     "this machine's name is not loopback and no namespace can be made here: "
                     "the daemons listen on every address"
                 )
@@ -104,13 +95,13 @@ class Cluster:
             else:
                 self._reconfigure(new)
             self._set_qos(new)
-            self._say(f"cluster '{self.layout.name}' has the new settings")
+            self.say(f"cluster '{self.layout.name}' has the new settings")
 
     def down(self) -> None:
         """End every process of the cluster."""
         _require_root("down")
         if not self.layout.folder.is_dir():
-            self._say(f"cluster '{self.layout.name}': nothing there")
+            self.say(f"cluster '{self.layout.name}': nothing there")
             return
         with self._locked():
             if self._supervisor.running("slurmctld"):
@@ -122,7 +113,7 @@ class Cluster:
             self._end_the_rest()
             # Left-over sockets of dead steps would make a node believe that their jobs still run.
             shutil.rmtree(self.layout.spool, ignore_errors=True)
-            self._say(f"cluster '{self.layout.name}' is down")
+            self.say(f"cluster '{self.layout.name}' is down")
 
     def purge(self) -> None:
         """Remove the files of a cluster that is down, and with the last cluster the site's users."""
@@ -130,10 +121,10 @@ class Cluster:
         if processes.of_cluster(self.layout):
             raise ClusterError(f"cluster '{self.layout.name}' still has processes")
         shutil.rmtree(self.layout.folder, ignore_errors=True)
-        if self._home.is_dir() and not existing(self._home):
+        if self.home.is_dir() and not existing(self.home):
             system_users.remove(self._site)
-            shutil.rmtree(self._home / "home", ignore_errors=True)
-        self._say(f"{self.layout.folder} is removed")
+            shutil.rmtree(self.home / "home", ignore_errors=True)
+        self.say(f"{self.layout.folder} is removed")
 
     def record(self) -> Record:
         """What is remembered of it.
@@ -165,48 +156,6 @@ class Cluster:
         """What a command needs in its environment to talk to this cluster."""
         return {"SLURM_CONF": str(self.layout.slurm_conf), "MLCOST_CLUSTER": self.layout.name}
 
-    def product(self) -> Product:
-        """The product for the Python inside; on this machine itself, the checkout's own environment."""
-        suite = self.record().suite
-        folder = self._home / "venvs" / suite if suite else CHECKOUT / ".venv"
-        return Product(folder, CHECKOUT)
-
-    def install(self, environment: Mapping[str, str], extras: Iterable[str]) -> None:
-        """Install the product for the Python inside, with these extras.
-
-        Raises:
-            ClusterError: The cluster is on this machine itself, or the installation failed.
-        """
-        if self.record().suite is None:
-            raise ClusterError(
-                "this cluster uses the machine's own Python: `make` installs the product there"
-            )
-        with _locked(self._home / ".venvs.lock"):
-            self.product().install(self.system(), environment, extras, self._say)
-
-    def inside(self, environment: Mapping[str, str], folder: Path, argv: Sequence[str]) -> Invocation:
-        """How to run a command inside the cluster from a folder, with the caller's environment.
-
-        Raises:
-            ClusterError: The folder does not exist inside.
-        """
-        system, programs = self.system(), self.product().programs
-        if isinstance(system, HostSystem):
-            path = (
-                f"{programs}:{environment.get('PATH', PATH)}"
-                if programs.is_dir()
-                else environment.get("PATH", PATH)
-            )
-            return Invocation(tuple(argv), {**environment, **self.environment(), "PATH": path})
-        if not system.sees(folder):
-            raise ClusterError(f"{folder} is not visible inside the cluster; the checkout and /tmp are")
-        inside = {
-            **inside_environment(environment, self._home / "venvs"),
-            **self.environment(),
-            "PATH": f"{programs}:{PATH}",
-        }
-        return Invocation(tuple(system.command_in(folder, argv)), inside)
-
     def nodes(self) -> list[NodeState]:
         """The nodes' states; empty when slurmctld does not answer."""
         return self._client().nodes() if self._supervisor.running("slurmctld") else []
@@ -229,7 +178,7 @@ class Cluster:
             raise UsageError("preempt=qos needs accounting=on: QOS are in slurmdbd")
         name = self.layout.name
         if old is None:
-            if hub and record.read(layout_of(self._home, hub)) is None:
+            if hub and record.read(layout_of(self.home, hub)) is None:
                 raise ClusterError(f"no cluster '{hub}' to share the accounting of")
             own = _host_version()
             version = slurm or own
@@ -248,8 +197,8 @@ class Cluster:
         if old and (processes.of_cluster(self.layout) or all(map(is_free, old.ports.first(count)))):
             return new
         # One cluster at a time chooses, or two that start together would take the same block.
-        with _locked(self._home / ".ports.lock"):
-            others = [record.read(layout) for layout in existing(self._home) if layout != self.layout]
+        with locked(self.home / ".ports.lock"):
+            others = [record.read(layout) for layout in existing(self.home) if layout != self.layout]
             ports = choose(self.layout.name, count, [other.ports.base for other in others if other])
             self.layout.folder.mkdir(mode=0o755, exist_ok=True)
             chosen = replace(new, ports=ports)
@@ -257,7 +206,7 @@ class Cluster:
         return chosen
 
     def _facts(self, new: Record) -> Facts:
-        hub = layout_of(self._home, new.hub) if new.hub else self.layout
+        hub = layout_of(self.home, new.hub) if new.hub else self.layout
         hub_record = record.read(hub) or new
         return Facts(
             site=self._site,
@@ -271,7 +220,7 @@ class Cluster:
         )
 
     def _start_all(self, new: Record) -> None:
-        system_users.create(self._site, self._home)
+        system_users.create(self._site, self.home)
         if new.suite:
             self._enter_root(new)
         if not new.hub:
@@ -282,15 +231,15 @@ class Cluster:
 
     def _enter_root(self, new: Record) -> None:
         assert new.suite is not None
-        root = roots.root_of(self._home, new.suite)
-        with _locked(self._home / ".roots.lock"):
-            roots.make(root, new.version, self._say)
+        root = roots.root_of(self.home, new.suite)
+        with locked(self.home / ".roots.lock"):
+            roots.make(root, new.version, self.say)
             system_users.copy_into(root.folder)
         for folder in ("home", "venvs"):
-            (self._home / folder).mkdir(mode=0o755, exist_ok=True)
-        shared = [self.layout.folder, self._home / "home", self._home / "venvs", CHECKOUT, Path("/tmp")]
+            (self.home / folder).mkdir(mode=0o755, exist_ok=True)
+        shared = [self.layout.folder, self.home / "home", self.home / "venvs", CHECKOUT, Path("/tmp")]
         if new.hub:
-            shared.append(layout_of(self._home, new.hub).folder)
+            shared.append(layout_of(self.home, new.hub).folder)
         holder = daemons.root_holder(root.folder, shared, self._holder_waits)
         self._supervisor.start(holder, HostSystem())
         self._supervisor.wait(holder, _SERVE_SECONDS)
@@ -306,25 +255,25 @@ class Cluster:
         supervisor.start(munged, system)
         if new.settings.accounting is Switch.OFF:
             supervisor.wait(munged, _SERVE_SECONDS)
-            self._say("munged serves")
+            self.say("munged serves")
             return
         if not database.is_complete(layout):
-            self._say("making the database")
+            self.say("making the database")
             database.make(layout, system, self._daemon_environment())
         mariadb = daemons.mariadb(layout)
         supervisor.start(mariadb, system)
         for daemon in (munged, mariadb):
             supervisor.wait(daemon, _SERVE_SECONDS)
-        self._say("munged and mariadb serve")
+        self.say("munged and mariadb serve")
         slurmdbd = daemons.slurmdbd(new.ports.slurmdbd)
         supervisor.start(slurmdbd, system)
         supervisor.wait(slurmdbd, _SERVE_SECONDS)
-        self._say("slurmdbd serves")
+        self.say("slurmdbd serves")
 
     def _fill_accounting(self, settings: Settings) -> None:
         done = self.layout.etc / ".accounts"
         if not done.exists():
-            self._say("making accounts, users and QOS")
+            self.say("making accounts, users and QOS")
             self._client().fill_accounting(self._site, settings, self.layout.etc / "accounts.load")
             done.touch()
 
@@ -334,7 +283,7 @@ class Cluster:
         nodes = self._slurmds(new)
         supervisor.start(slurmctld, system)
         supervisor.wait(slurmctld, _SERVE_SECONDS)
-        self._say("slurmctld serves")
+        self.say("slurmctld serves")
         for node in nodes:
             supervisor.start(node, system)
         for node in nodes:
@@ -344,7 +293,7 @@ class Cluster:
             raise ClusterError(
                 f"not every node is ready after {_SERVE_SECONDS} s: {states}; see {self.layout.log}"
             )
-        self._say(f"{len(nodes)} nodes are ready")
+        self.say(f"{len(nodes)} nodes are ready")
 
     def _end_slurm(self) -> None:
         self._supervisor.end(["slurmctld"], _END_SECONDS)
@@ -417,7 +366,7 @@ class Cluster:
 
     @contextmanager
     def _locked(self) -> Iterator[None]:
-        with _locked(self._home / f".{self.layout.name}.lock"):
+        with locked(self.home / f".{self.layout.name}.lock"):
             yield
 
 
@@ -438,7 +387,8 @@ def _require_root(command: str) -> None:
 
 
 @contextmanager
-def _locked(path: Path) -> Iterator[None]:
+def locked(path: Path) -> Iterator[None]:
+    """Hold a lock file; waits for whoever holds it."""
     with path.open("w") as stream:
         fcntl.flock(stream, fcntl.LOCK_EX)
         yield
