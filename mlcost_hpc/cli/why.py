@@ -52,12 +52,9 @@ def account_for(submission: Submission, runs: Sequence[dict[str, Any]]) -> dict[
 
     best = submission.choice.best
     held_s = sum(run["elapsed_s"] or 0 for run in runs)
-    cost = sum(
-        (_cost(_price_in(submission, run["partition"]), run["elapsed_s"] or 0) for run in runs), Decimal(0)
-    )
-    stops = [
-        _stop(number, runs, _price_in(submission, run["partition"])) for number, run in enumerate(runs[:-1])
-    ]
+    prices = [_price_in(submission, run["partition"]) for run in runs]
+    costs = [_cost(price, run["elapsed_s"] or 0) for price, run in zip(prices, runs, strict=True)]
+    stops = [_stop(number, runs, prices[number]) for number in range(len(runs) - 1)]
     last = runs[-1] if runs else None
     ended = last["end"] if last else None
     return {
@@ -84,12 +81,9 @@ def account_for(submission: Submission, runs: Sequence[dict[str, Any]]) -> dict[
 def _price_in(submission: Submission, partition: str | None) -> Decimal:
     """Return the price of an hour where a run was: a job can be moved, and be given several partitions."""
     choice, best = submission.choice, submission.choice.best
+    wanted = (partition, best.offer.gpu_type, best.shape)
     for item in (*choice.ranked, *choice.late):
-        if (item.offer.partition, item.offer.gpu_type, item.shape) == (
-            partition,
-            best.offer.gpu_type,
-            best.shape,
-        ):
+        if (item.offer.partition, item.offer.gpu_type, item.shape) == wanted:
             return item.per_hour
     return best.per_hour
 
