@@ -69,6 +69,8 @@ class RateCard(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         memory_gib_hour: price of one GiB (1024^3 bytes) for one hour.
         memory_gb_hour: price of one GB (1000^3 bytes) for one hour, instead of per GiB.
         other_hour: any other TRES -> price of one for one hour.
+        storage_tib_month: price of one TiB (1024^4 bytes) of storage for a calendar month; a day costs one
+            part in as many as its month has days. 0 = storage is not charged.
         combine: ``sum`` of the terms, ``max`` of them, or ``max-cpu-memory`` (the larger of CPU and memory,
             plus GPUs); other TRES are always added.
         cpu_step, memory_step: amounts are rounded up to multiples of this (CPUs; GiB or GB).
@@ -92,6 +94,7 @@ class RateCard(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     memory_gib_hour: Price = Decimal(0)
     memory_gb_hour: Price = Decimal(0)
     other_hour: Mapping[str, Price] = {}
+    storage_tib_month: Price = Decimal(0)
     combine: Literal["sum", "max", "max-cpu-memory"] = "sum"
     cpu_step: Annotated[int, msgspec.Meta(ge=1)] = 1
     memory_step: Price = Decimal(0)

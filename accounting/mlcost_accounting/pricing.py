@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from mlcost_accounting.ledger.rerate import rerate
+from mlcost_accounting.ledger.storage_book import charge_storage
 from mlcost_accounting.ledger.tiers import tiers_text
 from mlcost_hpc.rates import RateBook
 
@@ -55,6 +56,7 @@ def hold_prices(
         ledger.set_meta("tiers", tiers_text(book) if book else "")
         if book:
             ledger.set_meta(_BOOK, msgspec.json.encode(book).decode())
+        charge_storage(ledger, book)
     return done
 
 

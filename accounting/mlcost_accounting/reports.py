@@ -41,7 +41,8 @@ def usage(
 
     Returns:
         Rows with the groups, ``runs``, ``wall_hours``, ``cpu_hours``, ``gpu_hours``, ``node_hours``,
-        ``cost`` (exact text, micros), ``credit`` and ``refused`` (runs without a charge).
+        ``cost`` (exact text, micros), ``storage_cost`` (the part of it that is for storage), ``credit`` and
+        ``refused`` (runs without a charge).
 
     Raises:
         UsageError: for an unknown group.
@@ -106,7 +107,7 @@ def _fold_days(
         if into is None:
             groups[key] = {**row, **names}
         else:
-            for name in ("wall_s", "cpu_s", "gpu_s", "node_s", "cost", "credit", "refused"):
+            for name in ("wall_s", "cpu_s", "gpu_s", "node_s", "cost", "credit", "refused", "storage"):
                 into[name] += row[name]
             into["runs"] += row["first"]
     return list(groups.values())
@@ -121,6 +122,7 @@ def _present(row: dict[str, Any], by: Sequence[str]) -> dict[str, Any]:
         "gpu_hours": hours(row["gpu_s"]),
         "node_hours": hours(row["node_s"]),
         "cost": exact_money(row["cost"]),
+        "storage_cost": exact_money(row["storage"]),
         "credit": exact_money(row["credit"]),
         "refused": row["refused"],
     }

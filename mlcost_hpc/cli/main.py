@@ -38,6 +38,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "why-charge": ("mlcost_hpc.cli.why_charge:why_charge", "Show how the charge of a job comes about."),
     "problems": ("mlcost_hpc.cli.problems:problems", "Show what could not be charged or read."),
     "ledger": ("mlcost_hpc.cli.ledger:ledger", "Enter money, close months, look into the ledger."),
+    "storage": ("mlcost_hpc.cli.storage:storage", "Take in who holds how much storage, and charge it."),
     "reconcile": ("mlcost_hpc.cli.reconcile:reconcile", "Compare the ledger with Slurm's own sums."),
     "daemon": ("mlcost_hpc.cli.daemon:daemon", "Keep the ledger up to date."),
     "invoice": ("mlcost_hpc.cli.invoice:invoice", "Show what an account is charged for a month."),

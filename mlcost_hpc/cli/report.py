@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,12 +26,13 @@ if TYPE_CHECKING:
     Wanted = Mapping[str, str | Sequence[str]]
     Rows = list[dict[str, Any]]
 
-_REPORT = ("runs", "wall_hours", "cpu_hours", "gpu_hours", "cost")
+_REPORT = ("runs", "wall_hours", "cpu_hours", "gpu_hours", "cost", "storage_cost")
 _USAGE = ("cpu_hours", "gpu_hours", "node_hours", "wall_hours", "cost")
 _COMPARED = ("cost_before", "change_percent")
 _HEADINGS = {
     "wall_hours": "wall h", "cpu_hours": "CPU h", "gpu_hours": "GPU h", "node_hours": "node h",
-    "gpu_model": "GPU model", "cost_before": "before", "change_percent": "change %",
+    "gpu_model": "GPU model", "storage_cost": "of it storage", "cost_before": "before",
+    "change_percent": "change %",
 }  # fmt: skip
 
 _by_option = click.option(
@@ -192,10 +194,13 @@ def _print(
 ) -> None:
     refused = sum(row["refused"] for row in rows)
     if not currency:
-        rows = [{**row, "cost": None} for row in rows]
+        rows = [{**row, "cost": None, "storage_cost": None} for row in rows]
     elif refused:
         click.echo(f"mlcost: {refused} parts of runs are not charged: `mlcost problems` says why", err=True)
     if output_format == "table":
+        # A site without storage has no use for a column of zeros.
+        if not any(Decimal(row["storage_cost"] or 0) for row in rows):
+            columns = [name for name in columns if name != "storage_cost"]
         rows = with_total(rows, groups)
     headings = {name: _HEADINGS.get(name, name) for name in (*groups, *columns)}
     headings["cost"] = f"cost ({currency})" if currency else "cost"

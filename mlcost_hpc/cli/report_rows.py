@@ -12,7 +12,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _HOURS = ("wall_hours", "cpu_hours", "gpu_hours", "node_hours")
-_SUMMED = ("runs", *_HOURS, "cost", "cost_before")
+_MONEY = ("cost", "storage_cost", "cost_before")
+_SUMMED = ("runs", *_HOURS, *_MONEY)
 
 
 def beside(
@@ -28,7 +29,8 @@ def beside(
         old = earlier.pop(tuple(row[name] for name in groups), None)
         then = Decimal(old["cost"]) if old else Decimal(0)
         found.append({**row, **_change(Decimal(row["cost"]), then)})
-    nothing = {**dict.fromkeys(_HOURS, Decimal("0.0000")), "runs": 0, "cost": "0.000000", "refused": 0}
+    nothing = {**dict.fromkeys(_HOURS, Decimal("0.0000")), "runs": 0, "refused": 0}
+    nothing |= dict.fromkeys(("cost", "storage_cost"), "0.000000")
     found += [{**row, **nothing, **_change(Decimal(0), Decimal(row["cost"]))} for row in earlier.values()]
     return found
 
@@ -59,7 +61,7 @@ def _places(rows: Sequence[dict[str, Any]]) -> int:
 def readable(row: dict[str, Any], places: int) -> dict[str, Any]:
     """Return a row with grouped numbers, hours and money with so many decimals."""
     shown = dict(row)
-    for name in (*_HOURS, "cost", "cost_before"):
+    for name in (*_HOURS, *_MONEY):
         if row.get(name) is not None:
             shown[name] = f"{Decimal(row[name]):,.{places}f}"
     shown["runs"] = f"{row['runs']:,}"
@@ -78,9 +80,9 @@ def write_parquet(path: Path, rows: Sequence[dict[str, Any]], columns: Sequence[
     except ImportError:
         raise UsageError("Parquet needs pyarrow: pip install pyarrow") from None
     kinds = {name: pa.decimal128(38, 4) for name in _HOURS}
-    kinds |= {"cost": pa.decimal128(38, 6), "cost_before": pa.decimal128(38, 6), "runs": pa.int64()}
+    kinds |= dict.fromkeys(_MONEY, pa.decimal128(38, 6)) | {"runs": pa.int64()}
     fields = [pa.field(name, kinds.get(name, pa.string())) for name in columns]
-    read = dict.fromkeys((*_HOURS, "cost", "cost_before"), _decimal)
+    read = dict.fromkeys((*_HOURS, *_MONEY), _decimal)
     arrays = [
         pa.array([read.get(name, _same)(row.get(name)) for row in rows], field.type)
         for name, field in zip(columns, fields, strict=True)

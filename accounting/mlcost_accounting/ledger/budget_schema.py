@@ -101,3 +101,31 @@ def index_of_long_runs(db: Database) -> None:
 def index_of_later_days(db: Database) -> None:
     """The later days of runs that last over a midnight, by cost, for the list of the dearest."""
     db.execute(f"CREATE INDEX charges_later ON charges (cost) WHERE {LATER_DAY}")
+
+
+@budget_migrations()
+def storage_charges(db: Database) -> None:
+    """Whose a listed path is, and what storage costs; the daily sums take it in."""
+    db.execute("ALTER TABLE storage ADD COLUMN account TEXT NOT NULL DEFAULT ''")
+    db.execute("ALTER TABLE storage ADD COLUMN project TEXT NOT NULL DEFAULT ''")
+    db.execute(
+        """
+        CREATE TABLE storage_charges (
+            day INTEGER NOT NULL, dim_id INTEGER NOT NULL, bytes INTEGER NOT NULL, cost INTEGER NOT NULL,
+            PRIMARY KEY (day, dim_id)
+        ) WITHOUT ROWID
+        """
+    )
+
+
+@budget_migrations()
+def reconciliations(db: Database) -> None:
+    """The newest comparison with Slurm's own sums, for each cluster."""
+    db.execute(
+        """
+        CREATE TABLE reconciliations (
+            cluster TEXT PRIMARY KEY, at INTEGER NOT NULL, first INTEGER NOT NULL, until INTEGER NOT NULL,
+            lines TEXT NOT NULL             -- JSON of the comparisons
+        ) WITHOUT ROWID
+        """
+    )

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from mlcost_accounting.dims import Dims
 from mlcost_accounting.ledger.scoped import matching
+from mlcost_accounting.storage import STATE
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -28,8 +29,8 @@ def sum_days(
     """Return the sums of the daily rows of ``[first, last]`` (day numbers; None = no end).
 
     ``runs`` counts each run once: those with a part on the first day, and those that began later. With
-    ``per_day`` there is a row for each day (``day``, and ``first``: runs that began on it). ``wanted``:
-    dimension -> the values that count.
+    ``per_day`` there is a row for each day (``day``, and ``first``: runs that began on it). ``storage`` is
+    the part of ``cost`` that is for storage. ``wanted``: dimension -> the values that count.
     """
     bounds = ledger.db.execute("SELECT MIN(day), MAX(day) FROM daily").fetchone()
     if bounds[0] is None:
@@ -38,13 +39,14 @@ def sum_days(
     until = bounds[1] if last is None else last
     groups = [*dims, *(["day"] if per_day else [])]
     sums = ", ".join(f"SUM({name}) AS {name}" for name in _SUMS)
+    storage = f"SUM(CASE WHEN state = '{STATE}' THEN cost ELSE 0 END) AS storage"
     runs = "SUM(runs)" if per_day else "SUM(CASE WHEN day = ? THEN runs ELSE first END)"
     where = matching(wanted or {})
     values: list[Any] = ([] if per_day else [since]) + [since, until, *where.values]
     grouping = f"GROUP BY {', '.join(groups)}" if groups else ""
     columns = "".join(f"{name}, " for name in groups)
     return ledger.rows(
-        f"SELECT {columns}{runs} AS runs, SUM(first) AS first, {sums} "  # noqa: S608  # names from Dims
+        f"SELECT {columns}{runs} AS runs, SUM(first) AS first, {sums}, {storage} "  # noqa: S608  # names from Dims
         f"FROM daily JOIN dims ON dims.id = dim_id WHERE day BETWEEN ? AND ? AND {where.sql} {grouping}",
         values,
     )

@@ -27,6 +27,9 @@ SELECT day, dim_id, SUM(corrects = 0), SUM(first), SUM(cost IS NULL), SUM(wall_s
        SUM(node_s), SUM(COALESCE(cost, 0)), SUM(credit), 0
 FROM charges WHERE day = ? GROUP BY dim_id
 """
+_SUM_STORAGE = """
+INSERT INTO daily SELECT day, dim_id, 0, 0, 0, 0, 0, 0, 0, cost, 0, 0 FROM storage_charges WHERE day = ?
+"""
 
 
 class Ledger:
@@ -87,6 +90,7 @@ class Ledger:
             for day in days:
                 db.execute("DELETE FROM daily WHERE day = ?", (day,))
                 db.execute(_SUM_DAY, (day,))
+                db.execute(_SUM_STORAGE, (day,))
                 db.execute("DELETE FROM dirty_days WHERE day = ?", (day,))
             tiers = self.meta("tiers")
             apply_tiers(db, tiers, days[0], int(self.meta("closed_through") or 0))

@@ -6,6 +6,7 @@ import csv
 import io
 import json
 from datetime import UTC, datetime
+from decimal import Decimal
 from typing import TYPE_CHECKING
 
 import pytest
@@ -207,3 +208,45 @@ def test_web_refuses_to_start_when_anybody_could_say_who_they_are(
         (tmp_path / "other.toml").write_text(f'[paths]\nledger = "ledger.db"\n{text}')
         code, _, err = mlcost("--config", "other.toml", "web")
         assert (code, why in err) == (2, True)
+
+
+def test_storage_is_taken_in_listed_and_part_of_report_and_invoice(
+    tmp_path: Path, mlcost: Callable[..., tuple[int, str, str]]
+) -> None:
+    """Bad lines are counted, hostile owners are harmless, and report and invoice have one sum."""
+    (tmp_path / "rates.toml").write_text(
+        'currency = "EUR"\n[[card]]\nvalid_from = 2020-01-01\ncpu_hour = 0.1\nstorage_tib_month = 93\n'
+        "gpu_hour = { a100-40gb = 2, t4 = 0.5 }\n"
+    )
+    (tmp_path / "quotas.csv").write_text(
+        f"path,owner,bytes\n/home/ana,ana,{5 * 2**40}\n/x,=cmd(),{2**40}\n/y\n/z,ana,many\n"
+    )
+    words = ("storage", "ingest", "quotas.csv", "--rates", "rates.toml")
+    code, out, _ = mlcost(*words)
+    assert code == 0
+    assert out.startswith("2 paths on ")
+    assert out.endswith(", 2 rejected lines, 1 days changed\n")
+    assert mlcost(*words)[1].endswith(" 0 days changed\n")
+    unknown, ana = csv.DictReader(io.StringIO(mlcost("storage", "list", "--format", "csv")[1]))
+    assert (unknown["account"], unknown["owner"], unknown["tib_days"]) == (
+        "(unknown owner)", "'=cmd()", "1.0000",
+    )  # fmt: skip
+    assert (ana["account"], ana["owner"], ana["tib_days"]) == ("nlp", "ana", "5.0000")
+    assert mlcost("storage", "list", "--account", "vision", "--format", "json")[1] == "[]\n"
+    period = ("--period", "this-month", "--account", "nlp", "--format", "json")
+    (reported,) = json.loads(mlcost("report", "--by", "account", *period)[1])
+    invoiced = json.loads(mlcost("invoice", *period)[1])
+    assert reported["storage_cost"] == ana["cost"]
+    assert [row["cost"] for row in invoiced if row["partition"] == "(storage)"] == [ana["cost"]]
+    assert Decimal(reported["cost"]) == sum(Decimal(row["cost"]) for row in invoiced)
+
+
+def test_a_storage_listing_of_the_future_or_of_nothing_is_wrong_usage(
+    tmp_path: Path, mlcost: Callable[..., tuple[int, str, str]]
+) -> None:
+    """One clear line and exit code 2."""
+    (tmp_path / "quotas.csv").write_text("nothing to read\n")
+    for words in (("--as-of", "2999-01-01"), ("--as-of", "soon"), ()):
+        code, _, err = mlcost("storage", "ingest", "quotas.csv", *words)
+        assert code == 2
+        assert err.strip().splitlines()[-1].startswith("mlcost: ")
