@@ -31,8 +31,9 @@ def reconcile(
     """Compare the ledger with sreport and with what the controller counts against limits.
 
     Hours are CPU and GPU hours within the window; each difference is shown with what can be behind it.
-    Ends with 1 when there is a difference.
+    Ends with 1 when there is a difference. The operator's page shows the newest one of each cluster.
     """
+    from mlcost_accounting.ledger.reconciliations import keep_reconciliation
     from mlcost_accounting.reconcile import compare
 
     from mlcost_hpc.slurm import usage_reports
@@ -56,6 +57,7 @@ def reconcile(
             usage_reports.parse_sreport(told),
             usage_reports.parse_associations(limits),
         )
+        keep_reconciliation(opened, cluster, start, end, found, int(time.time()))
     rows = [
         {
             "account": line.account,

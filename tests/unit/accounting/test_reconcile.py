@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from ledger_kit import NOON, Books, row
+from mlcost_accounting.ledger.reconciliations import keep_reconciliation, reconciliations
 from mlcost_accounting.reconcile import compare
 
 from mlcost_hpc.slurm.sacctmgr import parse_accounts, sees_all_jobs
@@ -77,3 +78,16 @@ def test_only_operators_see_private_jobs() -> None:
     assert sees_all_jobs("Operator\n", 1000)
     assert sees_all_jobs("Administrator\n", 1000)
     assert sees_all_jobs("", 0)
+
+
+def test_the_newest_comparison_of_a_cluster_is_kept(books: Books) -> None:
+    """A later one takes the place of the one before; another cluster's stays."""
+    books.take(row())
+    assert reconciliations(books.ledger) == []
+    found = compare(books.ledger, "alpha", NOON, NOON + 3600, {}, {})
+    keep_reconciliation(books.ledger, "beta", NOON, NOON + 3600, [], NOON + 5000)
+    keep_reconciliation(books.ledger, "alpha", NOON, NOON + 3600, [], NOON + 5000)
+    keep_reconciliation(books.ledger, "alpha", NOON, NOON + 3600, found, NOON + 6000)
+    alpha, beta = reconciliations(books.ledger)
+    assert (alpha.at, alpha.lines, beta.lines) == (NOON + 6000, tuple(found), ())
+    assert [line.resource for line in alpha.differences] == ["cpu", "gpu"]

@@ -9,6 +9,7 @@ from mlcost_accounting.ledger import health
 from mlcost_accounting.ledger.budget_book import BudgetBook
 from mlcost_accounting.ledger.outbox import Outbox
 from mlcost_accounting.ledger.queries import problems
+from mlcost_accounting.ledger.reconciliations import reconciliations
 
 if TYPE_CHECKING:
     from starlette.responses import Response
@@ -20,7 +21,7 @@ REJECTS = 50
 
 
 def operator(visit: Visit) -> Response:
-    """Ingest health, rejects, runs without a charge, alerts that wait, overrides."""
+    """Ingest health, reconciliation, rejects, runs without a charge, alerts that wait, overrides."""
     now = int(time.time())
     clusters = [
         {**row, "behind_s": None if row["through"] is None else max(0, now - row["through"])}
@@ -30,6 +31,7 @@ def operator(visit: Visit) -> Response:
         "operator.html",
         "Operator",
         clusters=clusters,
+        reconciliations=reconciliations(visit.ledger),
         counts=health.counts(visit.ledger),
         problems=problems(visit.ledger),
         rejects=health.newest_rejects(visit.ledger, REJECTS),

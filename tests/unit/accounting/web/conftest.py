@@ -9,12 +9,14 @@ from zoneinfo import ZoneInfo
 import pytest
 from mlcost_accounting.budgets.records import Budget
 from mlcost_accounting.ledger.budget_book import BudgetBook
+from mlcost_accounting.ledger.reconciliations import keep_reconciliation
+from mlcost_accounting.reconcile import Comparison
 from mlcost_accounting.web.app import WebApp
 from mlcost_accounting.web.people import People
 from mlcost_accounting.web.signin import SignIn, parse_networks
 from mlcost_accounting.web.tokens import TokenFile
 from mlcost_accounting.web.visit import SiteFacts
-from sample_ledger import sample_books
+from sample_ledger import HOSTILE, sample_books
 from starlette.testclient import TestClient
 
 if TYPE_CHECKING:
@@ -26,6 +28,15 @@ PEOPLE = People(
     operators=frozenset({"root"}),
     leads={"lena": ("nlp",), "sam": ("science",), "rob": ("robotics",)},
 )
+
+
+RECONCILED = [
+    Comparison(
+        account=account, resource="gpu", ledger_s=7200, sreport_s=7200 - difference, difference_s=difference,
+        limits_min=0, reasons=reasons,
+    )
+    for account, difference, reasons in (("nlp", 0, ()), (HOSTILE, 3600, ("sweep runs: 3600 s",)))
+]  # fmt: skip
 
 
 @pytest.fixture(scope="session")
@@ -43,6 +54,7 @@ def ledger_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
             since=date(2026, 1, 1),  # type: ignore[arg-type]
         )
         book.add(budget, author="root", reason="", now=0)
+    keep_reconciliation(books.ledger, "alpha", 0, 3600, RECONCILED, 7200)
     books.ledger.close()
     return path
 

@@ -139,3 +139,11 @@ def test_only_get_is_answered(make_client: Callable[..., TestClient]) -> None:
     for url in URLS:
         assert client.post(url).status_code == 405
         assert client.delete(url).status_code == 405
+
+
+def test_the_reconciliation_is_told_to_operators_only(make_client: Callable[..., TestClient]) -> None:
+    """Its accounts and hours are on no page of anybody else."""
+    assert "sums differ" in make_client("root").get("/operator").text
+    for user in USERS:
+        pages = [make_client(user).get(url).text for url in URLS if user != "root"]
+        assert not [page for page in pages if "sums differ" in page or "sweep runs: 3600" in page]

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
-from datetime import UTC, datetime
+import sqlite3
+from datetime import UTC, date, datetime
 from html.parser import HTMLParser
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 import pytest
-from sample_ledger import HOSTILE, HOSTILE_USER
+from sample_ledger import HOSTILE, HOSTILE_USER, sample_books
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -153,6 +154,24 @@ def test_the_operators_page_shows_the_ledgers_health(make_client: Callable[..., 
     assert "alpha" in text
     assert "no price for GPU model" in text
     assert "No submission went past a hard budget." in text
+
+
+def test_the_operators_page_shows_the_newest_reconciliation(
+    make_client: Callable[..., TestClient], tmp_path: Path
+) -> None:
+    """With its time, the sums that differ and why, hostile account names harmless."""
+    text = make_client("root").get("/operator").text
+    assert "1 of 2 sums differ" in text
+    assert "Compared at 1970-01-01 02:00" in text
+    assert "+1.0000" in text
+    assert "sweep runs: 3600 s" in text
+    assert HOSTILE not in text
+    empty = tmp_path / "empty.db"
+    sample_books(empty, date(2026, 1, 5), per_day=1).ledger.close()
+    assert "Never compared" in make_client("root", ledger=empty).get("/operator").text
+    with sqlite3.connect(empty) as older:
+        older.execute("DROP TABLE reconciliations")
+    assert "Never compared" in make_client("root", ledger=empty).get("/operator").text
 
 
 def test_static_files_are_served_and_nothing_beside_them(make_client: Callable[..., TestClient]) -> None:
