@@ -122,7 +122,7 @@ class Cluster:
             raise ClusterError(f"cluster '{self.layout.name}' still has processes")
         shutil.rmtree(self.layout.folder, ignore_errors=True)
         if self.home.is_dir() and not existing(self.home):
-            system_users.remove(self._site)
+            system_users.remove(self._site, self.home)
             shutil.rmtree(self.home / "home", ignore_errors=True)
         self.say(f"{self.layout.folder} is removed")
 

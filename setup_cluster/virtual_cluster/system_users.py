@@ -33,11 +33,19 @@ def create(site: Site, home: Path) -> None:
             _run(argv)
 
 
-def remove(site: Site) -> None:
-    """Remove them with their home folders."""
+def remove(site: Site, home: Path) -> None:
+    """Remove those that were made for clusters in this home folder, with their own homes.
+
+    Clusters in another home folder keep the users that were made for them.
+    """
     for name in _names(site):
-        if _exists(name):
+        if _exists(name) and made_for(pwd.getpwnam(name).pw_dir, home):
             _run(["userdel", "--remove", name])
+
+
+def made_for(folder: str, home: Path) -> bool:
+    """Whether a user with that folder was made for clusters in this home folder."""
+    return Path(folder).parent == home / "home"
 
 
 def copy_into(root: Path) -> None:
@@ -84,5 +92,6 @@ def _exists(name: str) -> bool:
 def _run(argv: list[str]) -> None:
     done = subprocess.run(argv, capture_output=True, text=True, check=False)
     # 12: the home folder could not be removed; 6: no such mail spool. The user is gone in both cases.
-    if done.returncode not in {0, 6, 12}:
+    # 8: one of the user's processes still runs, which is then not this cluster's, and the user stays.
+    if done.returncode not in {0, 6, 8, 12}:
         raise ClusterError(f"{argv[0]} failed with {done.returncode}: {done.stderr.strip()}")

@@ -79,6 +79,13 @@ def test_folders_are_mounted_after_those_they_are_in() -> None:
     assert script.rstrip().splitlines()[-1].startswith("exec chroot /r ")
 
 
+def test_users_of_another_home_are_left_alone() -> None:
+    """The last cluster of one home folder does not take the users of another home's clusters with it."""
+    assert system_users.made_for("/var/tmp/mlcost/home/mlc-ana", Path("/var/tmp/mlcost"))
+    assert not system_users.made_for("/var/tmp/mlcost/home/mlc-ana", Path("/var/tmp/other"))
+    assert not system_users.made_for("/home/mlc-ana", Path("/var/tmp/mlcost"))
+
+
 def test_people_come_before_a_packages_users() -> None:
     """A person's number means that person inside, too; doing it twice changes nothing."""
     machine = (
