@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from mlcost_hpc.errors import SlurmError
+from mlcost_hpc.cli.output import printable
+from mlcost_hpc.errors import SlurmError, UsageError
 
 if TYPE_CHECKING:
     from decimal import Decimal
@@ -44,6 +45,7 @@ def obey_budgets(
 
     Raises:
         BudgetError: a hard budget refuses, and nobody overrides it.
+        UsageError: an override has no reason.
         ConfigError: the published budgets cannot be read.
     """
     from mlcost_accounting.budgets.submission import (
@@ -56,6 +58,8 @@ def obey_budgets(
 
     from mlcost_hpc.money import MICROS
 
+    if over_budget is not None and not over_budget.strip():
+        raise UsageError("--over-budget needs a reason: it goes into the job's comment")
     path = context.settings.paths.published_budgets
     if not path:
         return ""
@@ -72,11 +76,11 @@ def obey_budgets(
         click.echo(f"mlcost: {line}", err=True)
     if over_budget is None:
         require_budget(verdict)
-    if not verdict.refusals:
+    if over_budget is None or not verdict.refusals:
         return ""
     for line in verdict.refusals:
-        click.echo(f"mlcost: overridden ({over_budget}): {line}", err=True)
-    return override_comment(user, verdict)
+        click.echo(f"mlcost: overridden ({printable(over_budget)}): {line}", err=True)
+    return override_comment(user, verdict, over_budget)
 
 
 def _default_account(context: Context, user: str) -> str:

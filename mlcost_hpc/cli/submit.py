@@ -33,7 +33,11 @@ if TYPE_CHECKING:
 @rates_option
 @click.option("--explain", is_flag=True, help="Show every offer with what speaks for and against it.")
 @click.option("--dry-run", is_flag=True, help="Print the batch script and submit nothing.")
-@click.option("--over-budget", metavar="REASON", help="Submit although a budget refuses; the reason is kept.")
+@click.option(
+    "--over-budget",
+    metavar="REASON",
+    help="Submit although a budget refuses; the reason goes into the comment.",
+)
 @click.option("--format", "output_format", type=click.Choice(["table", "json"]), default="table")
 @click.argument("command", nargs=-1, required=True)
 @click.pass_obj
@@ -113,7 +117,11 @@ class _Order(NamedTuple):
         from mlcost_hpc.launch.passthrough import filled_in
 
         options = filled_in(directives, self.choice)
-        options += [f"--comment={self.comment}"] if self.comment and "comment" not in directives else []
+        if self.comment:
+            # Its own comment stays: what sbatch is given takes the place of the script's line.
+            options.append(
+                f"--comment={' '.join([*filter(None, [directives.get('comment')]), self.comment])}"
+            )
         if dry_run:
             click.echo(shlex.join(["sbatch", *options, *self.words]))
             return None

@@ -7,6 +7,7 @@ stands, without anybody's jobs in it, and the launcher reads that file.
 from __future__ import annotations
 
 import os
+import re
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -15,6 +16,9 @@ import msgspec
 
 from mlcost_accounting.budgets.records import BudgetStatus, Scope, Unit, format_amount
 from mlcost_hpc.errors import BudgetError, ConfigError
+
+_NOT_PLAIN = re.compile(r"[^A-Za-z0-9 .,:;()/+#-]+")
+_LONGEST_REASON = 200
 
 
 class PublishedBudget(msgspec.Struct, frozen=True, kw_only=True):
@@ -166,9 +170,14 @@ def read_published(path: Path) -> PublishedBudgets:
         raise ConfigError(f"{path}: these are no published budgets: {error}") from None
 
 
-def override_comment(user: str, verdict: Verdict) -> str:
-    """Return the words for the job's comment that record an override in Slurm's own accounting."""
-    return f"budget_override={','.join(verdict.refused_by)} by={user}"
+def override_comment(user: str, verdict: Verdict, reason: str) -> str:
+    """Return the words for the job's comment that record an override in Slurm's own accounting.
+
+    Of the reason only plain characters are kept: quotation marks, ``=`` and ``|`` mean something to sbatch,
+    to project rules and in rows of sacct.
+    """
+    plain = " ".join(_NOT_PLAIN.sub(" ", reason).split())[:_LONGEST_REASON]
+    return f"budget_override={','.join(verdict.refused_by)} by={user} because {plain}"
 
 
 def _wanted(submission: Submission, budget: PublishedBudget) -> int:

@@ -120,7 +120,9 @@ def test_a_hard_budget_refuses_what_does_not_fit() -> None:
     with pytest.raises(BudgetError, match=r"nlp-month.*100\.00 EUR free of 1,000\.00 EUR") as caught:
         require_budget(verdict)
     assert caught.value.exit_code == 4
-    assert override_comment("ana", verdict) == "budget_override=nlp-month by=ana"
+    words = override_comment("ana", verdict, 'paper  is "due"|\x1b tag=x $(id)\n' + "y" * 500)
+    assert words.startswith("budget_override=nlp-month by=ana because paper is due tag x (id) yyy")
+    assert len(words) < 300
 
 
 def test_a_soft_budget_only_warns() -> None:

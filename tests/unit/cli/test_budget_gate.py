@@ -1,0 +1,95 @@
+"""The gate between published budgets and a submission, with a fake sacctmgr on PATH."""
+
+from __future__ import annotations
+
+import getpass
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from mlcost_accounting.budgets.submission import PublishedBudget, PublishedBudgets, write_published
+
+from mlcost_hpc.cli.budget_gate import obey_budgets
+from mlcost_hpc.cli.context import Context
+from mlcost_hpc.errors import BudgetError, ConfigError, UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+
+@pytest.fixture
+def gate(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., str]:
+    """Return the gate of a site where nlp may spend 10 more, in front of a job of 2 an hour and 6 hours."""
+    sacctmgr = tmp_path / "sacctmgr"
+    sacctmgr.write_text("#!/bin/sh\necho nlp\n")
+    sacctmgr.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
+    (tmp_path / "mlcost.toml").write_text('[paths]\npublished_budgets = "budgets.json"\n')
+    common: dict[str, Any] = {
+        "scope": "account", "target": "nlp", "unit": "money", "gpu_model": "", "accounts": ("nlp",),
+        "period": "2026-11", "used": 0, "committed": 0,
+    }  # fmt: skip
+    budgets = (
+        PublishedBudget(name="hard", hard=True, amount=10_000_000, **common),
+        PublishedBudget(name="soft", hard=False, amount=5_000_000, **common),
+    )
+    write_published(tmp_path / "budgets.json", PublishedBudgets(as_of=0, currency="USD", budgets=budgets))
+    context = Context(config_file=tmp_path / "mlcost.toml", verbose=False)
+
+    def ask(**changes: Any) -> str:
+        asked: dict[str, Any] = {
+            "account": "nlp", "per_hour": Decimal(2), "time_s": 6 * 3600, "gpu_model": "h100", "gpus": 2,
+        }  # fmt: skip
+        return obey_budgets(context, **(asked | changes))
+
+    return ask
+
+
+def test_what_does_not_fit_is_refused_with_exit_code_4(gate: Callable[..., str]) -> None:
+    """Up to the time limit it would take 12 of the 10 that are free."""
+    with pytest.raises(BudgetError, match="hard budget 'hard'") as refused:
+        gate()
+    assert refused.value.exit_code == 4
+
+
+def test_what_fits_passes_without_a_comment(
+    gate: Callable[..., str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A soft budget only warns; of a job of 2 nobody says anything."""
+    assert gate(time_s=5 * 3600) == ""
+    assert "soft budget 'soft'" in capsys.readouterr().err
+    assert gate(time_s=3600) == ""
+    assert capsys.readouterr().err == ""
+
+
+def test_tasks_count_together_and_other_accounts_do_not(gate: Callable[..., str]) -> None:
+    """Six tasks of one hour are as much as one of six hours; vision has no budget."""
+    with pytest.raises(BudgetError):
+        gate(time_s=3600, tasks=6)
+    assert gate(account="vision") == ""
+
+
+def test_without_an_account_the_users_default_one_counts(gate: Callable[..., str]) -> None:
+    """Slurm is asked for it."""
+    with pytest.raises(BudgetError):
+        gate(account=None)
+
+
+def test_an_override_is_said_and_recorded_in_the_comment(
+    gate: Callable[..., str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The reason loses what means something elsewhere; where nothing refuses there is no record."""
+    words = gate(over_budget='paper\x1b[31m "due"|x')
+    assert words == f"budget_override=hard by={getpass.getuser()} because paper 31m due x"
+    assert "\x1b" not in capsys.readouterr().err
+    assert gate(time_s=3600, over_budget="paper") == ""
+    with pytest.raises(UsageError, match="needs a reason"):
+        gate(over_budget=" ")
+
+
+def test_budgets_that_cannot_be_read_let_nothing_pass(tmp_path: Path, gate: Callable[..., str]) -> None:
+    """A site that has budgets obeys them, or says that they are broken."""
+    (tmp_path / "budgets.json").write_text("{")
+    with pytest.raises(ConfigError, match="no published budgets"):
+        gate()
