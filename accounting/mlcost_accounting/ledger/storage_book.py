@@ -149,9 +149,11 @@ def _held_at(ledger: Ledger, names: Names, listing: int) -> dict[int, int]:
     for account, project, owner, amount in ledger.db.execute(
         "SELECT account, project, owner, bytes FROM storage WHERE day = ?", (listing,)
     ):
+        # Named wherever reports group, so that storage is not taken for runs without GPUs.
         dim = names.dims(
             Dims(
-                cluster="", account=account, user=owner, partition=PARTITION, qos="", gpu_model="",
+                cluster="", account=account, user=owner, partition=PARTITION, qos=PARTITION,
+                gpu_model=PARTITION,
                 state=STATE, project=project, pool="", wckey="", tag="",
             )
         )  # fmt: skip

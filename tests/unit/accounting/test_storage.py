@@ -166,6 +166,8 @@ def test_report_and_invoice_have_the_same_sum(books: Books) -> None:
     assert (line["cost"], line["storage_cost"], line["runs"]) == ("36.800000", "32.000000", 1)
     parts = {part["partition"]: part["cost"] for part in usage(books.ledger, ["partition"])}
     assert parts == {PARTITION: "32.000000", "a100": "4.800000"}
+    models = {part["gpu_model"]: part["cost"] for part in usage(books.ledger, ["gpu_model"])}
+    assert models == {PARTITION: "32.000000", "a100-40gb": "4.800000"}
     scoped = ScopedBooks(books.ledger, EVERYTHING)
     draft = invoice_of(scoped, "nlp", MONTH)
     assert draft.due == 36_800_000
