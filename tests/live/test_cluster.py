@@ -78,9 +78,9 @@ def preempt_and_let_it_run_again(live: LiveCluster, output: Path) -> None:
 
 
 @pytest.fixture(scope="module")
-def purged() -> Iterator[LiveCluster]:
+def purged(session_cluster: LiveCluster) -> Iterator[LiveCluster]:
     """A cluster of this module's own, removed with its last test."""
-    live = LiveCluster("mlcost-own")
+    live = LiveCluster(f"{session_cluster.name}-own")
     yield live
     live.program("down", "--purge")
     assert not folder(live).folder.exists()
@@ -95,9 +95,9 @@ def own(purged: LiveCluster) -> LiveCluster:
 
 
 @pytest.fixture(params=["24.11", "26.05"])
-def other(request: pytest.FixtureRequest) -> Iterator[LiveCluster]:
+def other(request: pytest.FixtureRequest, session_cluster: LiveCluster) -> Iterator[LiveCluster]:
     """A cluster of another Slurm than this machine's may be, removed afterwards."""
-    live = LiveCluster(f"mlcost-{request.param.replace('.', '')}")
+    live = LiveCluster(f"{session_cluster.name}-{request.param.replace('.', '')}")
     live.program("up", f"--slurm={request.param}", "--grace=0", "--kill-wait=1")
     yield live
     live.program("down", "--purge")
@@ -169,7 +169,7 @@ def test_each_gpu_has_its_number(cluster: LiveCluster) -> None:
 
 def test_down_leaves_no_process_and_up_begins_with_an_empty_queue(own: LiveCluster) -> None:
     """Running jobs, also what they detached, end with the cluster; accounting says they were cancelled."""
-    job = submit(own, "-p", "cpu", "--output=/dev/null", script="setsid sleep 4711 & sleep 4711")
+    job = submit(own, "-p", "cpu", "--output=/dev/null", script=f"setsid sleep {_SECONDS} & sleep {_SECONDS}")
     waiting = submit(own, "-p", "cpu", "--begin=now+1hour", "--output=/dev/null", script="true")
     wait_running(own, job)
     wait_for(lambda: "y" if len(_sleepers()) == 2 else "", 10, "the job's processes")
@@ -181,8 +181,14 @@ def test_down_leaves_no_process_and_up_begins_with_an_empty_queue(own: LiveClust
     assert (runs(own, job), runs(own, waiting)) == (["CANCELLED"], ["CANCELLED"])
 
 
+# Of this session only: another one may be at the same test.
+_SECONDS = 100_000 + os.getpid()
+
+
 def _sleepers() -> list[str]:
-    found = subprocess.run(["pgrep", "-f", "^sleep 4711$"], capture_output=True, text=True, check=False)
+    found = subprocess.run(
+        ["pgrep", "-f", f"^sleep {_SECONDS}$"], capture_output=True, text=True, check=False
+    )
     return found.stdout.split()
 
 
