@@ -155,7 +155,7 @@ def _costs(result: Result, extras: Extras, spent_on_model: Decimal) -> dict[str,
     """Return what serving and making a candidate costs; the whole batch of a model must be paid back."""
     found: dict[str, Any] = dict.fromkeys(("cost_before", "cost_after", "pays_back", "currency"))
     spent = extras.spent.get(result.task)
-    found["task_cost"] = None if spent is None else f"{spent:.6f}"
+    found["task_cost"] = None if spent is None else f"{spent:.9f}"
     costs = None
     if extras.prices is not None and extras.prices.core_hour:
         costs = economics(result, next(iter(extras.prices.core_hour.values())))

@@ -40,11 +40,15 @@ def mlcost(*words: str | Path) -> str:
 
 
 def wait_accounted(cluster: Any, *jobs: str) -> None:
-    """Wait until slurmdbd has the end of every run of the jobs; squeue knows it earlier."""
+    """Wait until slurmdbd has every run of the jobs, the end and when it was eligible.
+
+    The end comes first; a run without the other is in no window of time for some seconds.
+    """
 
     def ended() -> str:
-        told = cluster.run("sacct", "-X", "-n", "-P", "-o", "State", f"--jobs={','.join(jobs)}").split()
-        return "yes" if told and not {"PENDING", "RUNNING"} & set(told) else ""
+        told = cluster.run("sacct", "-X", "-n", "-P", "-o", "State,Eligible", f"--jobs={','.join(jobs)}")
+        unfinished = any(word in told for word in ("PENDING", "RUNNING", "Unknown"))
+        return "yes" if told.strip() and not unfinished else ""
 
     wait_for(ended, 90, f"the end of {jobs} in the accounting")
 
