@@ -33,10 +33,10 @@ demo: $(INSTALLED)
 test: unit live
 
 unit: $(INSTALLED)
-	$(BIN)/pytest tests -m "not live" -n 2 -q
+	tests/run tests -m "not live" -n 2
 
 live: $(INSTALLED)
-	$(BIN)/pytest tests/live -m live -q
+	tests/run tests/live -m live
 
 lint: $(INSTALLED)
 	$(BIN)/ruff check .

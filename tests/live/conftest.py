@@ -43,6 +43,8 @@ def session_cluster() -> Iterator[LiveCluster]:
     with ExitStack() as stack:
         live = LiveCluster(reserve(os.environ.get("MLCOST_TEST_CLUSTER", "mlcost-test"), stack))
         was_up = live.is_up()
+        if not was_up:
+            live.program("down", "--purge")  # what an earlier session left in the accounting is not ours
         live.program("up", *(f"--{assignment}" for assignment in DEFAULTS))
         yield live
         if not was_up:

@@ -75,8 +75,8 @@ def test_a_pushed_budget_is_enforced_by_slurm(desk: Desk, cluster: Any) -> None:
     assert "set, and read back the same" in said
     assert "nothing to change" in desk.mlcost("budget", "push", "r", "--yes")
     job = cluster.run(
-        "sbatch", "--parsable", "--account=robotics", "--partition=cpu", "--time=5", "--output=/dev/null",
-        "--wrap=true",
+        "sbatch", "--parsable", "--account=robotics", "--partition=h100", "--gres=gpu:h100:8", "--time=5",
+        "--output=/dev/null", "--wrap=true",
     ).strip()  # fmt: skip
     deadline = time.monotonic() + 30
     while (reason := cluster.run("squeue", "--noheader", f"--jobs={job}", "--format=%r").strip()) in (
