@@ -18,6 +18,10 @@ if TYPE_CHECKING:
     from mlcost_hpc.launch.shape import Shape
 
 
+_UNWANTED = 4.0
+"""What somebody ruled out is farther than anything that is wrong with what they named."""
+
+
 class Miss(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """One reason why an offer cannot be taken.
 
@@ -39,9 +43,9 @@ def misses(need: Need, offer: Offer, shape: Shape, catalog: Catalog) -> tuple[Mi
 
 def _misses(need: Need, offer: Offer, shape: Shape, catalog: Catalog) -> Iterator[Miss]:
     if need.partitions and offer.partition not in need.partitions:
-        yield Miss(why=f"{offer.partition} is not among the partitions you allow")
+        yield Miss(why=f"{offer.partition} is not among the partitions you allow", gap=_UNWANTED)
     if need.gpu_types and not _is_wanted(offer, need.gpu_types, catalog):
-        yield Miss(why=f"{offer.label} is not among the GPU types you allow")
+        yield Miss(why=f"{offer.label} is not among the GPU types you allow", gap=_UNWANTED)
     if offer.preemptible and not need.preemptible:
         yield Miss(why=f"jobs in {offer.partition} can be preempted, which you do not allow")
     if offer.gpu_hour is None:

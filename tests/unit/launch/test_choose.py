@@ -2,6 +2,7 @@
 
 from decimal import Decimal
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -73,6 +74,15 @@ def test_nearest_miss_is_named(launcher: Launcher, need: dict[str, object], word
         launcher.choose(Need(**need))
     assert words in str(caught.value)
     assert caught.value.exit_code == 3
+
+
+def test_a_named_gpu_without_a_price_is_the_nearest_miss() -> None:
+    """Who asks for a model that the rate card forgot is told so, not that another model was not asked for."""
+    slurm = FakeSlurm(partitions=PARTITIONS, nodes=NODES, config={"PreemptType": "preempt/partition_prio"})
+    hole = msgspec.structs.replace(CARD, gpu_hour={"a100-40gb": Decimal("1.80")})
+    offers = list_offers(read_market(slurm), load_catalog(), hole)
+    with pytest.raises(NoOfferError, match="no price for GPU model 'h100'"):
+        choose(Need(gpus=1, gpu_types=("h100",)), offers, load_catalog(), hole)
 
 
 def test_every_rejected_offer_says_why(launcher: Launcher) -> None:
