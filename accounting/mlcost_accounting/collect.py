@@ -71,7 +71,8 @@ class Collector:
         """
         now = int(self._clock())
         end = now if until is None else min(until, now)
-        start = self._start(now) if since is None else since
+        through = read_cursor(self._ledger, self._cluster)
+        start = self.first_start(through) if since is None else since
         for begin, stop in slices(start, end):
             self._on_slice(begin, stop)
             self.window(begin, stop)
@@ -89,10 +90,6 @@ class Collector:
     def first_start(self, through: int | None) -> int:
         """Return from when a collection begins that follows one up to ``through`` (None = the first)."""
         now = int(self._clock())
-        return now - FIRST_LOOK_S if through is None else through - LOOK_BACK_S
-
-    def _start(self, now: int) -> int:
-        through = read_cursor(self._ledger, self._cluster)
         return now - FIRST_LOOK_S if through is None else through - LOOK_BACK_S
 
     def window(self, start: int, end: int) -> None:
