@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from virtual_cluster.errors import ClusterError
 from virtual_cluster.lifecycle import CHECKOUT, Cluster, locked
-from virtual_cluster.product import Product, inside_environment
+from virtual_cluster.product import Product, environment_of, inside_environment
 from virtual_cluster.system import PATH, HostSystem
 
 if TYPE_CHECKING:
@@ -26,7 +26,8 @@ class Invocation:
 def product(cluster: Cluster) -> Product:
     """The product for the Python inside; on this machine itself, the checkout's own environment."""
     suite = cluster.record().suite
-    return Product(_venvs(cluster) / suite if suite else CHECKOUT / ".venv", CHECKOUT)
+    folder = environment_of(_venvs(cluster), suite, CHECKOUT) if suite else CHECKOUT / ".venv"
+    return Product(folder, CHECKOUT)
 
 
 def install(cluster: Cluster, environment: Mapping[str, str], extras: Iterable[str]) -> None:

@@ -1,22 +1,24 @@
 """The product and its dependencies for the Python inside a cluster's root folder.
 
-One virtual environment a Debian release, shared by its clusters, at the same path inside and outside. The
-checkout is installed editable, so it is installed again only when its dependencies change.
+One virtual environment a Debian release and checkout, shared by their clusters, at the same path inside and
+outside. The checkout is installed editable: the environment belongs to that one source tree, and is made
+again only when its dependencies change.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+import shutil
 import subprocess
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from virtual_cluster.errors import ClusterError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
-    from pathlib import Path
 
     from virtual_cluster.system import System
 
@@ -64,6 +66,7 @@ class Product:
         wanted = frozenset(extras) | (present or frozenset())
         if wanted == present:
             return
+        _remove_abandoned(self.folder.parent)
         named = f"[{','.join(sorted(wanted))}]" if wanted else ""
         say(f"installing the product{named} for this cluster's Python in {self.folder}")
         python = str(self.programs / "python")
@@ -81,7 +84,7 @@ class Product:
             if done.returncode != 0:
                 words = (done.stdout + done.stderr).strip().splitlines()[-20:]
                 raise ClusterError(f"`{' '.join(argv)}` failed:\n  " + "\n  ".join(words))
-        stamp = {"of": self._dependencies(), "extras": sorted(wanted)}
+        stamp = {"checkout": str(self.checkout), "of": self._dependencies(), "extras": sorted(wanted)}
         (self.folder / ".installed").write_text(json.dumps(stamp) + "\n")
 
     def _dependencies(self) -> str:
@@ -89,6 +92,25 @@ class Product:
         for name in ("pyproject.toml", "constraints.txt"):
             digest.update((self.checkout / name).read_bytes())
         return digest.hexdigest()
+
+
+def environment_of(venvs: Path, suite: str, checkout: Path) -> Path:
+    """The folder of the environment of a Debian release and a checkout."""
+    return venvs / f"{suite}-{hashlib.sha256(str(checkout).encode()).hexdigest()[:8]}"
+
+
+def remove_environments(venvs: Path, suite: str) -> None:
+    """Remove every checkout's environment of a Debian release: its Python goes."""
+    for folder in venvs.glob(f"{suite}-*"):
+        shutil.rmtree(folder)
+
+
+def _remove_abandoned(venvs: Path) -> None:
+    """Remove the environments whose checkout is gone, so that trials in temporary clones leave nothing."""
+    for stamp in venvs.glob("*/.installed"):
+        checkout = json.loads(stamp.read_text()).get("checkout")
+        if checkout is None or not Path(checkout).is_dir():
+            shutil.rmtree(stamp.parent)
 
 
 def inside_environment(environment: Mapping[str, str], venvs: Path) -> dict[str, str]:

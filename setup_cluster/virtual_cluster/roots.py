@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from virtual_cluster.errors import ClusterError, UsageError
+from virtual_cluster.product import remove_environments
 from virtual_cluster.slurm_version import SlurmVersion, parse_version
 
 if TYPE_CHECKING:
@@ -81,11 +82,11 @@ def make(root: Root, wanted: SlurmVersion, say: Callable[[str], None]) -> None:
 
 
 def remove(root: Root, home: Path) -> None:
-    """Remove a root folder and the virtual environment of its Python. No cluster may run in it."""
+    """Remove a root folder and the virtual environments of its Python. No cluster may run in it."""
     # Its mounts are in the clusters' own namespaces: what is seen here is the folder's own content only.
     shutil.rmtree(root.folder)
     root.folder.with_name(f"{root.suite}.log").unlink(missing_ok=True)
-    shutil.rmtree(home / "venvs" / root.suite, ignore_errors=True)
+    remove_environments(home / "venvs", root.suite)
 
 
 def mmdebstrap_argv(suite: str, target: Path, mirror: str | None, acquire: Iterable[str]) -> list[str]:
