@@ -18,7 +18,7 @@ _NO_NUMBER = frozenset({"4294967294", "4294967295", "18446744073709551614", "184
 # Sentinels are at the end of 32 bits; no job of this century comes near.
 _FIRST_SENTINEL = 4294967294
 
-# Rows of one cluster repeat few different resource lists, limits and partitions, so most are read once.
+# Rows of one cluster repeat few different values: the tasks of an array share resources, limits and times.
 _CACHED = 65536
 
 
@@ -33,6 +33,7 @@ def parse_names(text: str) -> tuple[str, ...]:
     return () if text in NOTHING else tuple(filter(None, text.split(",")))
 
 
+@lru_cache(maxsize=_CACHED)
 def parse_moment(text: str) -> int | None:
     """Return UTC seconds of a time that was printed with ``TZ=UTC``; None where there is none.
 
@@ -53,6 +54,7 @@ def parse_moment(text: str) -> int | None:
         raise UnitError(f"{text!r} is not a time as Slurm prints it") from None
 
 
+@lru_cache(maxsize=_CACHED)
 def parse_count(text: str) -> int | None:
     """Return a whole number; None where there is none or Slurm's sentinel for it.
 
