@@ -1,4 +1,4 @@
-"""Accounting rows that were saved to a file: plain, gzip or zstd, or standard input."""
+"""Accounting rows that were saved to a file: plain, gzip or zstd, or standard input; rows or JSON."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 _GZIP = b"\x1f\x8b"
 _ZSTD = b"\x28\xb5\x2f\xfd"
 _PART = 1 << 22
+_LONGEST_BANNER, _LONGEST_LINE = 100, 1 << 16  # lines, characters
 
 STDIN = "-"
 """The file name that means standard input."""
@@ -53,11 +54,12 @@ class SavedRows:
         """When the rows were read from Slurm, as far as the file tells: its time of change."""
         return int(time.time()) if str(self.path) == STDIN else int(self.path.stat().st_mtime)
 
-    def read(self, on_layout: Callable[[Layout], None]) -> Iterator[str]:
-        """Yield the rows as text, cut anywhere.
+    def read(self, on_layout: Callable[[Layout], None], on_document: Callable[[str], None]) -> Iterator[str]:
+        """Yield the rows as text, cut anywhere; nothing for a JSON document.
 
         Args:
             on_layout: called once with the layout, before the first part.
+            on_document: called with the whole text of a file that holds JSON.
 
         Raises:
             UsageError: when the file is not there or does not say its fields.
@@ -66,6 +68,9 @@ class SavedRows:
         try:
             with self._open() as raw, _text(raw) as text:
                 first = text.readline()
+                if self._fields is None and not self._is_heading(first):
+                    on_document(self._document(first, text))
+                    return
                 yield self._begin(first, on_layout)
                 while part := text.read(_PART):
                     self.read_bytes = raw.tell() if raw.seekable() else 0
@@ -78,19 +83,26 @@ class SavedRows:
     def _begin(self, first: str, on_layout: Callable[[Layout], None]) -> str:
         """Tell the layout; return the first line when it is a row."""
         words = first.rstrip("\r\n").split(self._delimiter)
-        heading = [word.strip().lower() for word in words]
         trailing = len(words) > 1 and not words[-1]
         names = self._fields
-        is_heading = "state" in heading and bool({"jobid", "jobidraw"} & set(heading))
         if names is None:
-            if not is_heading:
-                raise UsageError(
-                    f"{self.path} does not begin with the names of its fields: give them with --fields"
-                )
             names = words[:-1] if trailing else words
         trailing = trailing and len(words) == len(names) + 1
         on_layout(Layout.of(names, self._delimiter, trailing=trailing))
-        return "" if is_heading else first
+        return "" if self._is_heading(first) else first
+
+    def _is_heading(self, line: str) -> bool:
+        names = {word.strip().lower() for word in line.split(self._delimiter)}
+        return "state" in names and bool({"jobid", "jobidraw"} & names)
+
+    def _document(self, first: str, text: IO[str]) -> str:
+        """Return JSON that begins here or after some lines of a login banner."""
+        line = first
+        for _ in range(_LONGEST_BANNER):
+            if line.startswith("{"):
+                return line + text.read()
+            line = text.readline(_LONGEST_LINE)
+        raise UsageError(f"{self.path} does not begin with the names of its fields: give them with --fields")
 
     def _open(self) -> IO[bytes]:
         return sys.stdin.buffer if str(self.path) == STDIN else self.path.open("rb")

@@ -50,7 +50,7 @@ if TYPE_CHECKING:
     "--from-file",
     multiple=True,
     type=click.Path(path_type=Path),
-    help="Rows printed by `sacct -P` (plain, gzip or zstd; - is standard input).",
+    help="Rows of `sacct -P`, or the answer of `sacct --json` (plain, gzip or zstd; - is standard input).",
 )
 @click.option("--fields", help="Names of their fields, comma-separated; else the first line says them.")
 @click.option("--delimiter", default="|", show_default=True, help="What stands between their fields.")
@@ -104,13 +104,21 @@ def _names(fields: str | None) -> list[str] | None:
 
 
 def _from_files(files: Sequence[SavedRows], taker: Ingest, cluster: str, zone: ZoneInfo) -> None:
+    from mlcost_hpc.slurm.sacct_json import parse_json_runs
+
     for saved in files:
         layouts: list[Layout] = []
-        parts = saved.read(layouts.append)
-        first = next(parts)
+        documents: list[str] = []
+        parts = saved.read(layouts.append, documents.append)
+        first = next(parts, "")
         with progress(f"reading {saved.path}", saved.size) as show:
             taker.on_progress = partial(_show_bytes, saved, show)
-            taker.text(chain((first,), parts), layouts[0], seen=saved.saved_at, cluster=cluster, zone=zone)
+            if documents:
+                taker.answer(parse_json_runs(documents[0]), cluster=cluster, seen=saved.saved_at)
+            else:
+                taker.text(
+                    chain((first,), parts), layouts[0], seen=saved.saved_at, cluster=cluster, zone=zone
+                )
 
 
 def _show_bytes(saved: SavedRows, show: Callable[[int], None], _intake: Intake) -> None:
