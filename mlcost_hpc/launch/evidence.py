@@ -25,6 +25,8 @@ class Evidence(msgspec.Struct, frozen=True, kw_only=True):
         past: partition -> what was seen there.
         own: speeds measured on this job.
         others: speeds measured on other jobs.
+        job: fingerprint of this job; empty = not known.
+        program: fingerprint of its program; empty = not known.
         costs: what stopping costs this job.
         kill_wait_s: seconds between the last TERM and KILL.
         requeue_delay_s: seconds a requeued job waits before it may start again.
@@ -34,6 +36,8 @@ class Evidence(msgspec.Struct, frozen=True, kw_only=True):
     past: Mapping[str, Past] = {}
     own: tuple[Measurement, ...] = ()
     others: tuple[Measurement, ...] = ()
+    job: str = ""
+    program: str = ""
     costs: Costs = Costs()
     kill_wait_s: int = 30
     requeue_delay_s: int = 121

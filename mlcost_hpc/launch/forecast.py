@@ -2,13 +2,15 @@
 
 With price ``p`` per hour, the terms are::
 
-    running  = work / speed, plus saves, restarts and lost work       (interruption.py)
+    work     = amount / speed * exp(sigma^2 / 2)                       the mean of a lognormal
+    running  = work, plus saves, restarts and lost work               (interruption.py)
     to_result = wait + running + stops * (requeue delay + wait again)
     cost     = p * running                the queue is not billed
     score    = cost + value of an hour * to_result
 
 The interval of ``to_result`` and of ``cost`` comes from those of speed, wait and preemption rate: their
-logarithms are taken as independent and normal.
+logarithms are taken as independent and normal. Because the mean of what is unsure lies above its middle, a
+place where the job was measured wins over one that is as good by guess.
 """
 
 from __future__ import annotations
@@ -29,7 +31,7 @@ from mlcost_hpc.launch.interruption import (
     saved_in_time,
 )
 from mlcost_hpc.launch.past import NOTHING
-from mlcost_hpc.launch.speed import Measurement, Speed, peak_speed, speed_on
+from mlcost_hpc.launch.speed import Q90, Measurement, Speed, peak_speed, speed_on
 from mlcost_hpc.launch.waiting import Wait, expect_wait
 
 if TYPE_CHECKING:
@@ -43,7 +45,6 @@ DEFAULT_LIMIT_S = 3600
 _LIMIT_STEP_S = 300
 _SLACK_S = 600
 _NEVER = 1e15
-_Q90 = NormalDist().inv_cdf(0.9)
 
 
 class Forecast(msgspec.Struct, frozen=True, kw_only=True, gc=False):
@@ -51,7 +52,7 @@ class Forecast(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
     Attributes:
         speed: how fast it is there; None = not asked for, the time limit counts.
-        work_h: hours the work takes undisturbed; without work the time limit.
+        work_h: expected hours the work takes undisturbed; without work the time limit.
         wait: for the first start.
         interruptions: how often it is stopped.
         running: what that makes of the work.
@@ -95,8 +96,7 @@ def job_speed(
 ) -> Speed | None:
     """Return how fast a job does its work on an offer; None when nothing says it."""
     if work.unit == "hours":
-        known = Measurement(gpu_model=work.gpu_model, gpus=1, per_second=1 / HOUR)
-        own = (known, *(item for item in evidence.own if item.job == ""))
+        own = _in_hours(work, evidence)
     elif work.unit == "flop":
         model = catalog.find(offer.gpu_model)
         return None if model is None else peak_speed(model, gpus, need.scaling)
@@ -104,6 +104,24 @@ def job_speed(
         own = evidence.own
     return speed_on(
         offer.gpu_model, gpus, own=own, others=evidence.others, catalog=catalog, scaling=need.scaling
+    )
+
+
+def _in_hours(work: Work, evidence: Evidence) -> tuple[Measurement, ...]:
+    """Return this job's measurements in hours on the GPU that its work is given in; at least that one."""
+    known = Measurement(
+        gpu_model=work.gpu_model, gpus=1, per_second=1 / HOUR, job=evidence.job, program=evidence.program
+    )
+    base = next((item for item in evidence.own if (item.gpu_model, item.gpus) == (work.gpu_model, 1)), None)
+    if base is None:
+        return (known,)
+    return (
+        known,
+        *(
+            msgspec.structs.replace(item, per_second=item.per_second / base.per_second / HOUR)
+            for item in evidence.own
+            if item is not base
+        ),
     )
 
 
@@ -125,10 +143,10 @@ def forecast(
     stops = expect_interruptions(offer, here)
     saved = saved_in_time(offer, evidence.costs, evidence.kill_wait_s)
     work_h = (need.time_s or DEFAULT_LIMIT_S) / HOUR
-    spread = 0.0
+    spread, above_middle = 0.0, 1.0
     if need.work is not None and speed is not None:
-        work_h = need.work.amount / speed.per_second / HOUR
-        spread = math.log(speed.high / speed.low) / 2
+        spread, above_middle = Q90 * speed.sigma, math.exp(speed.sigma**2 / 2)
+        work_h = need.work.amount / speed.per_second / HOUR * above_middle
 
     def run(rate: float) -> Running:
         return expect_running(work_h, rate, stops.failures_per_hour, evidence.costs, saved=saved)
@@ -140,10 +158,11 @@ def forecast(
     spread = math.hypot(spread, _log_ratio(worst.billed_h, running.billed_h))
     again_h = running.stops * (evidence.requeue_delay_s + wait.seconds) / HOUR
     queued_h = wait.seconds / HOUR + again_h
-    to_result = queued_h + hours
+    to_result, middle = queued_h + hours, queued_h + hours / above_middle
     queued_spread = _log_ratio(wait.high, wait.seconds) * queued_h
     whole_spread = math.hypot(queued_spread, spread * hours) / to_result if math.isfinite(to_result) else 0.0
     cost = _times(per_hour, hours)
+    low, high = math.exp(-spread) / above_middle, math.exp(spread) / above_middle
     return Forecast(
         speed=speed,
         work_h=work_h,
@@ -154,17 +173,17 @@ def forecast(
         save_s=evidence.costs.save_s,
         restart_s=evidence.costs.restart_s,
         hours=hours,
-        hours_low=hours * math.exp(-spread),
-        hours_high=hours * math.exp(spread),
+        hours_low=hours * low,
+        hours_high=hours * high,
         to_result_h=to_result,
-        to_result_low=to_result * math.exp(-whole_spread),
-        to_result_high=to_result * math.exp(whole_spread),
+        to_result_low=middle * math.exp(-whole_spread),
+        to_result_high=middle * math.exp(whole_spread),
         cost=cost,
-        cost_low=_times(cost, math.exp(-spread)),
-        cost_high=_times(cost, math.exp(spread)),
+        cost_low=_times(cost, low),
+        cost_high=_times(cost, high),
         score=cost + _times(need.hour_value, to_result),
-        on_time=_on_time(need.deadline_s, to_result * HOUR, whole_spread),
-        time_limit_s=time_limit(need, offer, hours * math.exp(spread)),
+        on_time=_on_time(need.deadline_s, middle * HOUR, whole_spread),
+        time_limit_s=time_limit(need, offer, hours * high),
     )
 
 
@@ -190,7 +209,7 @@ def _on_time(deadline_s: float | None, expected_s: float, spread: float) -> floa
         return None
     if deadline_s <= 0 or not math.isfinite(expected_s):
         return 0.0
-    sigma = max(spread / _Q90, 0.01)
+    sigma = max(spread / Q90, 0.01)
     return NormalDist().cdf((math.log(deadline_s) - math.log(expected_s)) / sigma)
 
 

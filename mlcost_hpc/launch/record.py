@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
 FILE = "submission.json"
+VERSION = 2
+"""Raised whenever a record of before could be misread."""
 
 
 class Submission(msgspec.Struct, frozen=True, kw_only=True):
@@ -36,7 +38,9 @@ class Submission(msgspec.Struct, frozen=True, kw_only=True):
         command: what runs: the words of a command line, or one ``module:function``.
         array_tasks: tasks of the array; 0 = no array.
         job: fingerprint of what runs, by which its speed is found again.
+        program: fingerprint of its program, arguments left out; empty = not known.
         calibrates: it ran to be measured, not to be finished.
+        version: of this record's form.
         currency: of all amounts.
         choice: why it went where it went.
         log: path of the log, with Slurm's ``%`` patterns in arrays.
@@ -53,13 +57,31 @@ class Submission(msgspec.Struct, frozen=True, kw_only=True):
     log: str
     array_tasks: int = 0
     job: str = ""
+    program: str = ""
     calibrates: bool = False
+    version: int = VERSION
+
+
+class _Versioned(msgspec.Struct, frozen=True):
+    version: int = 1
 
 
 def fingerprint(command: Sequence[str], folder: Path) -> str:
     """Return by what a job's measured speed is found again: its words, with files by their full path."""
     words = [str(folder / word) if (folder / word).is_file() else word for word in command]
     return hashlib.sha256("\0".join(words).encode()).hexdigest()[:16]
+
+
+def program_fingerprint(command: Sequence[str], folder: Path) -> str:
+    """Return by what runs of the same program with other arguments are found: its words up to the program.
+
+    ``python -u train.py --batch 64`` is ``python -u train.py``, ``python -m pkg.train --lr 1`` ends after the
+    module; a command without a file or a module is its first word.
+    """
+    files = (number for number, word in enumerate(command) if number and (folder / word).is_file())
+    modules = (number + 1 for number, word in enumerate(command[:-1]) if word == "-m")
+    last = min([*files, *modules], default=0)
+    return fingerprint(command[: last + 1], folder)
 
 
 def recent_run_dirs(cluster: str, most: int, environ: Mapping[str, str] | None = None) -> list[Path]:
@@ -105,11 +127,19 @@ def read_submission(run_dir: Path) -> Submission:
 
     Raises:
         UsageError: when the folder has none.
-        MlcostError: when it is damaged.
+        MlcostError: when it is damaged, or was written by a version of mlcost with another form of it.
     """
     path = run_dir / FILE
     try:
-        return msgspec.json.decode(path.read_bytes(), type=Submission, dec_hook=_decode)
+        text = path.read_bytes()
+        written = msgspec.json.decode(text, type=_Versioned).version
+        if written != VERSION:
+            raise MlcostError(
+                f"{path} was written by {'an earlier' if written < VERSION else 'a later'} version of mlcost "
+                f"(form {written}; this one reads {VERSION}): only the version that submitted the job can "
+                "explain it"
+            )
+        return msgspec.json.decode(text, type=Submission, dec_hook=_decode)
     except FileNotFoundError:
         raise UsageError(f"{run_dir} is not the folder of a submitted run: it has no {FILE}") from None
     except (OSError, msgspec.MsgspecError, UnicodeDecodeError) as error:

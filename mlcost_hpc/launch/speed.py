@@ -4,30 +4,31 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from statistics import median
 from typing import TYPE_CHECKING, Literal
 
 import msgspec
 
+from mlcost_hpc.launch.likeness import NOISE, Gain, Seen, expected_gain
+
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Sequence
 
     from mlcost_hpc.catalog import Catalog, GpuModel
 
 Source = Literal["history", "calibration", "scaled", "catalogue"]
 
+Q90 = 1.2816
+"""Standard deviations from the middle to the end of an interval that holds 80 %."""
+
 # Half-widths of the 80 % intervals as factors, by how the figure is known.
-_SPREAD = {"history": 1.1, "calibration": 1.15}
-_SCALING_SPREAD = 1.15
+_SPREAD = {"history": 1.1, "calibration": math.exp(Q90 * NOISE)}
 _CATALOGUE_SPREAD = 2.2
-_LEAST_PAIRS = 3
-_NEAREST = 8
 
 # Deep learning is limited by arithmetic in some layers and by memory in others. Peak tensor arithmetic alone
 # says that a V100 is 28 K80s; measured, it is 3 to 12 of them. With this share of the logarithm the ratios
 # that are published for 26 kinds of training on three generations are met within a factor of 2.2 in 80 % of
-# cases (benchmarks/choice_regret.py); more arithmetic meets them worse.
-_ARITHMETIC_SHARE = 0.2
+# cases (benchmarks/choice_regret.py, which says what other shares would do).
+ARITHMETIC_SHARE = 0.2
 _UTILISATION = 0.35
 
 
@@ -40,7 +41,8 @@ class Measurement(msgspec.Struct, frozen=True, kw_only=True):
         per_second: units of work per second.
         source: ``history`` (a real run) or ``calibration`` (a short one).
         job: fingerprint of the job it was measured on.
-        peak_memory: bytes of one GPU that were used; None = not measured.
+        program: fingerprint of what it runs, arguments left out; empty = not known.
+        peak_memory: most bytes that one GPU had to hold; None = not measured.
     """
 
     gpu_model: str
@@ -48,6 +50,7 @@ class Measurement(msgspec.Struct, frozen=True, kw_only=True):
     per_second: float
     source: Source = "history"
     job: str = ""
+    program: str = ""
     peak_memory: int | None = None
 
 
@@ -58,7 +61,7 @@ class Speed(msgspec.Struct, frozen=True, kw_only=True, gc=False):
         per_second: units of work per second.
         low, high: the interval.
         source: how it is known.
-        basis: in words: ``measured on h100``, ``scaled from v100 by 4 other jobs``.
+        basis: in words: ``measured on h100``, ``scaled from v100 by peak figures and 4 other programs``.
     """
 
     per_second: float
@@ -66,6 +69,11 @@ class Speed(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     high: float
     source: Source
     basis: str
+
+    @property
+    def sigma(self) -> float:
+        """Standard deviation of the speed's logarithm, which is taken as normal."""
+        return math.log(self.high / self.low) / 2 / Q90
 
 
 def speed_on(
@@ -117,7 +125,7 @@ def catalogue_ratio(slow: GpuModel, fast: GpuModel) -> float:
     """Return how much faster one model is than another by peak arithmetic and memory bandwidth."""
     arithmetic = fast.training_tflops / slow.training_tflops
     bandwidth = fast.bandwidth_gbs / slow.bandwidth_gbs
-    return float(arithmetic**_ARITHMETIC_SHARE * bandwidth ** (1 - _ARITHMETIC_SHARE))
+    return float(arithmetic**ARITHMETIC_SHARE * bandwidth ** (1 - ARITHMETIC_SHARE))
 
 
 def _from_other(
@@ -129,41 +137,38 @@ def _from_other(
     catalog: Catalog,
     scaling: float,
 ) -> Speed | None:
-    ratios = _measured_ratios(item.gpu_model, model, own, others)
-    if len(ratios) >= _LEAST_PAIRS:
-        spread = max(_SCALING_SPREAD, (max(ratios) / min(ratios)) ** 0.5)
-        basis = f"scaled from {item.gpu_model} as {len(ratios)} other jobs were"
-        return _scaled(item, gpus, scaling, median(ratios), spread, "scaled", basis)
     source, target = catalog.find(item.gpu_model), catalog.find(model)
-    if source is None or target is None:
+    peak = None
+    if source is not None and target is not None:
+        sigma = math.log(_CATALOGUE_SPREAD) / Q90
+        peak = Gain(math.log(catalogue_ratio(source, target)), sigma**2)
+    mine = Seen(item.program, {known.gpu_model: known.per_second for known in own if known.gpus == item.gpus})
+    gain = expected_gain(item.gpu_model, model, mine, list(_seen(others, item.gpus)), peak)
+    if gain is None:
         return None
-    basis = f"scaled from {item.gpu_model} by peak figures"
-    return _scaled(item, gpus, scaling, catalogue_ratio(source, target), _CATALOGUE_SPREAD, "scaled", basis)
+    spread = math.exp(Q90 * math.sqrt(gain.variance + NOISE**2))
+    basis = f"scaled from {item.gpu_model} by {_grounds(gain, peak)}"
+    return _scaled(item, gpus, scaling, math.exp(gain.mean), spread, "scaled", basis)
 
 
-def _measured_ratios(
-    source: str, target: str, own: Sequence[Measurement], others: Sequence[Measurement]
-) -> list[float]:
-    """Return how much faster than the source the target was for the other jobs that are most like this one.
-
-    Jobs are alike when the GPUs on which both were measured differ by the same factors: a job that gains much
-    from one new generation gains much from the next.
-    """
-    mine = {item.gpu_model: item.per_second for item in own}
-    jobs: dict[tuple[str, int], dict[str, float]] = defaultdict(dict)
+def _seen(others: Sequence[Measurement], gpus: int) -> Iterator[Seen]:
+    """Yield what was measured of other jobs on so many GPUs."""
+    speeds: dict[str, dict[str, float]] = defaultdict(dict)
+    programs: dict[str, str] = {}
     for item in others:
-        jobs[item.job, item.gpus][item.gpu_model] = item.per_second
-    both = [speeds for speeds in jobs.values() if source in speeds and target in speeds]
-    if len(mine) > 1:
-        both = sorted(both, key=lambda speeds: _unlikeness(mine, speeds, source))[:_NEAREST]
-    return [speeds[target] / speeds[source] for speeds in both]
+        if item.gpus == gpus:
+            speeds[item.job][item.gpu_model] = item.per_second
+            programs[item.job] = item.program
+    return (Seen(programs[job], on) for job, on in speeds.items())
 
 
-def _unlikeness(mine: Mapping[str, float], theirs: Mapping[str, float], source: str) -> float:
-    shared = mine.keys() & theirs.keys() - {source}
-    return sum(
-        abs(math.log(mine[gpu] / mine[source] / (theirs[gpu] / theirs[source]))) for gpu in shared
-    ) / max(1, len(shared))
+def _grounds(gain: Gain, peak: Gain | None) -> str:
+    parts = [
+        f"{gain.variants} other runs of this program" if gain.variants else "",
+        "" if peak is None else "peak figures",
+        f"{gain.programs} other programs" if gain.programs else "",
+    ]
+    return " and ".join(filter(None, parts))
 
 
 def _scaled(

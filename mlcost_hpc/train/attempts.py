@@ -44,6 +44,7 @@ class Attempt(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=False):
         steps_per_second: measured over this attempt, saves left out; None before the first step.
         gpu_model: catalogue name of the GPU it ran on, if the launcher said so.
         gpus: number of GPUs it held.
+        peak_memory: most bytes that tensors of the first process took on one GPU; None without a GPU.
         save_seconds: how long the latest save took, beside the training or in its way.
         stall_seconds: for how much of that the training stood still.
         restore_seconds: how long finding, checking and loading the checkpoint took.
@@ -64,6 +65,7 @@ class Attempt(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=False):
     steps_per_second: float | None = None
     gpu_model: str | None = None
     gpus: int = 0
+    peak_memory: int | None = None
     save_seconds: float | None = None
     stall_seconds: float | None = None
     restore_seconds: float | None = None

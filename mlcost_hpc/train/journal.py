@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from mlcost_hpc.train.attempts import Attempt, Reason, utc_now, write_attempt
+from mlcost_hpc.train.gpu_memory import peak_gpu_memory
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -49,7 +50,9 @@ class Journal:
 
     def update(self, **changes: Any) -> None:
         """Change fields of the record and write it."""
-        self.attempt = msgspec.structs.replace(self.attempt, updated=utc_now(), **changes)
+        self.attempt = msgspec.structs.replace(
+            self.attempt, updated=utc_now(), peak_memory=peak_gpu_memory(), **changes
+        )
         self._written_at = time.monotonic()
         if not self._is_first:
             return

@@ -1,5 +1,6 @@
 """Expected run time, wait and cost."""
 
+import math
 from decimal import Decimal
 
 import msgspec
@@ -103,7 +104,34 @@ def test_speed_decides_between_a_cheap_and_a_fast_gpu(launcher: Launcher) -> Non
     fast = launcher.choose(need, measured(a100_40gb=1.0, h100=3.0)).best
     slow = launcher.choose(need, measured(a100_40gb=1.0, h100=1.1)).best
     assert (fast.offer.label, slow.offer.label) == ("h100", "a100-40gb")
-    assert fast.forecast.work_h == pytest.approx(10 / 3)
+    assert fast.forecast.work_h == pytest.approx(10 / 3, rel=0.01)
+
+
+def test_what_is_unsure_is_expected_to_cost_more_than_its_middle(launcher: Launcher) -> None:
+    """Speed is lognormal: the expected hours lie above the middle, the more the less is known."""
+    need = Need(gpus=1, work=Work(amount=36000), preemptible=False)
+    sure, guessed = (
+        next(item for item in launcher.choose(need, evidence).ranked if item.offer.label == "h100").forecast
+        for evidence in (measured(h100=1.0), measured(a100_40gb=1.0))
+    )
+    for known in (sure, guessed):
+        assert known.speed is not None
+        middle = 10 / known.speed.per_second
+        assert known.work_h == pytest.approx(middle * math.exp(known.speed.sigma**2 / 2))
+        assert known.hours_low < middle < known.hours_high
+    assert sure.speed is not None
+    assert guessed.speed is not None
+    assert guessed.work_h * guessed.speed.per_second > 1.1 * sure.work_h * sure.speed.per_second
+
+
+def test_hours_on_a_gpu_are_scaled_by_what_this_job_measured(launcher: Launcher) -> None:
+    """Ten hours on an A100 are five on an H100 where this job made twice the steps on it."""
+    need = Need(gpus=1, work=Work(amount=10, unit="hours", gpu_model="a100-40gb"), preemptible=False)
+    ranked = launcher.choose(need, measured(a100_40gb=3.0, h100=6.0)).ranked
+    h100 = next(item for item in ranked if item.offer.label == "h100").forecast
+    assert h100.work_h == pytest.approx(5, rel=0.01)
+    assert h100.speed is not None
+    assert h100.speed.basis == "measured on h100"
 
 
 def test_steps_without_any_speed_are_a_usage_error(launcher: Launcher) -> None:

@@ -278,3 +278,14 @@ def test_missing_data_is_named():
     """One clear line."""
     with pytest.raises(MlcostError, match="there is no data at /none"):
         stage(Path("/none"))
+
+
+def test_peak_memory_is_that_of_the_fullest_gpu(monkeypatch):
+    """Of two GPUs the one that held most counts; without a GPU, or before one is used, nothing is known."""
+    from mlcost_hpc.train.gpu_memory import peak_gpu_memory
+
+    assert peak_gpu_memory() is None
+    for name, answer in (("is_available", True), ("is_initialized", True), ("device_count", 2)):
+        monkeypatch.setattr(f"torch.cuda.{name}", lambda answer=answer: answer)
+    monkeypatch.setattr("torch.cuda.max_memory_allocated", lambda number: (3, 5)[number])
+    assert peak_gpu_memory() == 5
