@@ -105,29 +105,9 @@ class Context:
         Raises:
             ConfigError: when the rate card is wrong.
         """
-        from mlcost_hpc.launch.access import current_user
-        from mlcost_hpc.launch.launcher import Launcher
-        from mlcost_hpc.launch.list_prices import CURRENCY, list_price_card
-        from mlcost_hpc.launch.render import Templates
+        from mlcost_hpc.launch.assemble import NO_RATES, assemble
 
-        paths = self.settings.paths
-        if rates is None and paths.rates is None:
-            click.echo(
-                "mlcost: no rate card (--rates, or paths.rates in the settings file): prices are the middle "
-                "of public clouds' list prices, for comparing only",
-                err=True,
-            )
-            card, currency = list_price_card(self.catalog), CURRENCY
-        else:
-            book = self.rates(rates)
-            card, currency = book.card_now(self.settings.zone), book.currency
-        return Launcher(
-            self.slurm,
-            self.catalog,
-            card,
-            currency=currency,
-            runs=Path(paths.runs),
-            templates=Templates(Path(paths.templates) if paths.templates else None),
-            timeout_s=self.settings.slurm.timeout_s,
-            user=current_user(),
-        )
+        launcher = assemble(self.settings, self.slurm, self.catalog, rates)
+        if rates is None and self.settings.paths.rates is None:
+            click.echo(f"mlcost: {NO_RATES}", err=True)
+        return launcher

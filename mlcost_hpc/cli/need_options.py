@@ -105,9 +105,10 @@ def need_from(options: dict[str, Any], catalog: Catalog, now: datetime, zone: Zo
     Raises:
         UsageError: when one of them cannot be read.
     """
-    from mlcost_hpc.cli.need_values import parse_deadline, parse_gpus, parse_model, parse_money, parse_work
+    from mlcost_hpc.cli.need_values import parse_deadline, parse_gpus, parse_model, parse_money
     from mlcost_hpc.errors import UsageError
     from mlcost_hpc.launch.need import Need
+    from mlcost_hpc.launch.work import parse_work
     from mlcost_hpc.units import parse_memory, parse_time_limit
 
     time_s = parse_time_limit(options["time"]) if options["time"] else None

@@ -13,13 +13,7 @@ from mlcost_hpc.units import parse_time_limit
 if TYPE_CHECKING:
     from zoneinfo import ZoneInfo
 
-    from mlcost_hpc.catalog import Catalog
-    from mlcost_hpc.launch.need import Work
-
 _GPUS = re.compile(r"(\d{1,6})(?:-(\d{1,6}))?")
-_WORK = re.compile(
-    r"(?P<amount>\d+(?:\.\d+)?(?:e\d+)?)\s*(?P<unit>steps?|flops?|h)(?:@(?P<gpu>.+))?", re.IGNORECASE
-)
 
 
 def parse_gpus(text: str) -> tuple[int, int | None]:
@@ -60,28 +54,6 @@ def parse_model(text: str, gpus: int) -> int:
         raise UsageError(f"--model: {error}") from None
     except KeyError as error:
         raise UsageError(f"--model: {error.args[0]!r} is no dtype or optimizer that is known") from None
-
-
-def parse_work(text: str, catalog: Catalog) -> Work:
-    """Return ``20000steps``, ``10h@v100`` or ``1e21flop`` as work.
-
-    Raises:
-        UsageError: for anything else, or a GPU that is not in the catalogue.
-    """
-    from mlcost_hpc.launch.need import Work
-
-    match = _WORK.fullmatch(text.strip())
-    if match is None or (match["gpu"] is not None) != (match["unit"].lower() == "h"):
-        raise UsageError(f"--work {text}: write 20000steps, 10h@v100 or 1e21flop")
-    amount = float(match["amount"])
-    if amount <= 0:
-        raise UsageError(f"--work {text}: there must be something to do")
-    if match["gpu"] is None:
-        return Work(amount=amount, unit="flop" if match["unit"].lower().startswith("flop") else "steps")
-    model = catalog.find(match["gpu"])
-    if model is None:
-        raise UsageError(f"--work {text}: {match['gpu']!r} is not in the GPU catalogue (mlcost gpu models)")
-    return Work(amount=amount, unit="hours", gpu_model=model.key)
 
 
 def parse_deadline(text: str, now: datetime, zone: ZoneInfo) -> float:

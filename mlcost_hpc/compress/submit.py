@@ -25,6 +25,7 @@ from mlcost_hpc.compress.submissions import (
 )
 from mlcost_hpc.compress.task import Work
 from mlcost_hpc.errors import SlurmError
+from mlcost_hpc.launch.array import ArrayOrder
 from mlcost_hpc.launch.need import Need
 from mlcost_hpc.train.atomic import write_file
 
@@ -156,15 +157,15 @@ def _send(
     work = _write_work(batch, Work(batch=str(batch.folder), kind=kind, packs=packs))
     choice = launcher.choose(msgspec.structs.replace(orders.need, memory=memory))
     name = f"compress-{kind}"
-    sent = launcher.submit_array(
-        [sys.executable, "-m", "mlcost_hpc.compress.task", "--work", str(work)],
-        len(packs),
-        choice,
+    order = ArrayOrder(
+        command=(sys.executable, "-m", "mlcost_hpc.compress.task", "--work", str(work)),
+        tasks=len(packs),
         name=name,
         run_dir=batch.folder / "runs" / work.stem,
         throttle=orders.throttle,
         dependency=dependency,
     )
+    [sent] = launcher.submit_array(order, choice)  # packs are split as the site wants it already
     submitted = Submitted(
         job=sent.job_id,
         kind=kind,

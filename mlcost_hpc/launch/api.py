@@ -18,6 +18,7 @@ from __future__ import annotations
 import os
 import secrets
 import time
+import warnings
 from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -26,30 +27,46 @@ import msgspec
 
 from mlcost_hpc.catalog import load_catalog
 from mlcost_hpc.config import find_settings_file, load_settings
-from mlcost_hpc.errors import ConfigError, UsageError
-from mlcost_hpc.launch.access import current_user
-from mlcost_hpc.launch.executor import RenderingExecutor, make_folder
-from mlcost_hpc.launch.launcher import Launcher
+from mlcost_hpc.errors import UsageError
+from mlcost_hpc.launch.array import ArrayOrder, Part, waiting_for
+from mlcost_hpc.launch.assemble import NO_RATES, assemble
+from mlcost_hpc.launch.executor import RenderingExecutor, make_folder, send_text
+from mlcost_hpc.launch.folders import literal_path
+from mlcost_hpc.launch.history import read_history
 from mlcost_hpc.launch.need import GIB, Need
-from mlcost_hpc.launch.render import Templates
+from mlcost_hpc.launch.record import state_folder
+from mlcost_hpc.launch.script import RANKS
 from mlcost_hpc.launch.watch import job_class
-from mlcost_hpc.rates import load_rates
+from mlcost_hpc.launch.work import parse_work
 from mlcost_hpc.slurm.connect import connect
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    import submitit
+    from submitit.core import utils as submitit_utils
+
     from mlcost_hpc.launch.choose import Choice
+    from mlcost_hpc.launch.evidence import Evidence
+    from mlcost_hpc.launch.launcher import Launcher
+    from mlcost_hpc.launch.script import JobScript
 
 _DEFAULTS: dict[str, Any] = {
     # submitit's own names
-    "name": "job", "timeout_min": 60, "nodes": 1, "gpus_per_node": 0, "cpus_per_task": None, "mem_gb": None,
-    "slurm_additional_parameters": {},
+    "name": "job", "timeout_min": None, "nodes": 1, "tasks_per_node": 1, "gpus_per_node": 0,
+    "cpus_per_task": None, "mem_gb": None, "slurm_additional_parameters": {},
     "slurm_account": None, "slurm_qos": None, "slurm_partition": None, "slurm_array_parallelism": None,
+    "slurm_comment": "", "slurm_dependency": "",
     # ours
-    "gpu_memory_gb": 0, "gpu_types": (), "preemptible": True, "budget": None,
+    "gpu_memory_gb": 0, "gpu_types": (), "preemptible": True, "budget": None, "work": None,
+    "deadline_min": None, "hour_value": 0,
 }  # fmt: skip
 
+# Options of sbatch that choose no hardware: they are handed on as they are.
+_HANDED_ON = (
+    "slurm_constraint", "slurm_exclude", "slurm_mail_type", "slurm_mail_user", "slurm_reservation",
+    "slurm_wckey",
+)  # fmt: skip
 _EXTRA = "slurm_additional_parameters"
 _FRESH_S = 60.0
 
@@ -58,22 +75,26 @@ class Executor(RenderingExecutor):
     """Submits Python functions to the cheapest place that fits.
 
     Args:
-        folder: where pickles, logs and results go.
+        folder: where pickles, logs and results go; ``%j`` in it is the job's id.
         launcher: the launcher; None = made from the settings file.
 
     Attributes:
         last: the choice of the latest submission.
     """
 
-    script_name = "%j_submission.sh"
-
     def __init__(self, folder: str | Path, launcher: Launcher | None = None) -> None:
-        super().__init__(Path(folder), self._script_text)
         self._launcher = launcher or launcher_from_settings()
+        super().__init__(Path(folder), self._submit_part, self._launcher.sender)
         self.job_class = job_class(self._launcher.slurm)
-        self._wishes = dict(_DEFAULTS)
+        self._wishes = dict(_DEFAULTS) | dict.fromkeys(_HANDED_ON)
         self._chosen_at = 0.0
+        self._function = "function"
         self.last: Choice | None = None
+
+    @property
+    def largest_array(self) -> int:
+        """Most tasks of one array at this site; larger ones are sent as several."""
+        return self._launcher.max_array_tasks
 
     def update_parameters(self, **kwargs: Any) -> None:
         """Set what jobs need: submitit's names, and our own (``gpu_memory_gb``, ``preemptible``, ...).
@@ -81,9 +102,9 @@ class Executor(RenderingExecutor):
         Raises:
             UsageError: for a name that is not known; lists those that are.
         """
-        unknown = sorted(kwargs.keys() - _DEFAULTS.keys())
+        unknown = sorted(kwargs.keys() - self._wishes.keys())
         if unknown:
-            raise UsageError(f"unknown parameters {', '.join(unknown)}; known are {', '.join(_DEFAULTS)}")
+            raise UsageError(f"unknown parameters {', '.join(unknown)}; known are {', '.join(self._wishes)}")
         self._wishes.update(kwargs)
         _ = self.need  # a wrong value is told now and not at the thousandth submission
         self.last = None
@@ -93,26 +114,24 @@ class Executor(RenderingExecutor):
         """What the parameters say, as a need.
 
         Raises:
-            UsageError: when the time limit is none.
+            UsageError: when one of them cannot be read.
         """
         wish = self._wishes
-        try:
-            time_s = round(float(wish["timeout_min"]) * 60)
-        except (TypeError, ValueError):
-            raise UsageError(f"timeout_min is a number of minutes, not {wish['timeout_min']!r}") from None
-        if time_s <= 0:
-            raise UsageError("timeout_min must be above 0: a job with no time limit waits for ever")
+        time_s, deadline_s = (_seconds(name, wish[name]) for name in ("timeout_min", "deadline_min"))
         gpus = wish["gpus_per_node"] * wish["nodes"]
-        cpus = wish["cpus_per_task"]
+        cpus = None if wish["cpus_per_task"] is None else wish["cpus_per_task"] * wish["tasks_per_node"]
         return Need(
             gpus=gpus,
             nodes=wish["nodes"],
-            # submitit counts the CPUs of a task; a task here has all GPUs of its node.
-            cpus=cpus if cpus is None or not gpus else max(1, cpus // wish["gpus_per_node"]),
+            # submitit counts the CPUs of a task, a need those of a GPU.
+            cpus=cpus if cpus is None or not gpus else max(1, -(-cpus // wish["gpus_per_node"])),
             memory=None if wish["mem_gb"] is None else round(wish["mem_gb"] * GIB),
             gpu_memory=round(wish["gpu_memory_gb"] * GIB),
             gpu_types=tuple(wish["gpu_types"]),
-            time_s=time_s,
+            time_s=None if time_s is None else round(time_s),
+            work=None if wish["work"] is None else parse_work(wish["work"], self._launcher.catalog),
+            deadline_s=deadline_s,
+            hour_value=Decimal(str(wish["hour_value"])),
             preemptible=wish["preemptible"],
             partitions=tuple(filter(None, (wish["slurm_partition"] or "").split(","))),
             account=wish["slurm_account"],
@@ -120,26 +139,58 @@ class Executor(RenderingExecutor):
             budget=None if wish["budget"] is None else Decimal(str(wish["budget"])),
         )
 
-    def _num_tasks(self) -> int:
-        return int(self._wishes["nodes"])
+    def _internal_process_submissions(
+        self, delayed_submissions: Sequence[submitit_utils.DelayedSubmission]
+    ) -> list[submitit.Job[Any]]:
+        self._function = _name_of(delayed_submissions[0].function)
+        return super()._internal_process_submissions(delayed_submissions)
 
-    def _script_text(self, words: Sequence[str], array_tasks: int) -> str:
-        launcher, name, choice = self._launcher, self._wishes["name"], self._choice()
+    def _num_tasks(self) -> int:
+        return int(self._wishes["nodes"] * self._wishes["tasks_per_node"])
+
+    def _submit_part(self, words: Sequence[str], part: Part) -> str:
+        """Submit the worker for a part, write down why it goes where it goes, and return the job id."""
+        launcher, choice = self._launcher, self._choice()
+        script = self._job_script(words, part, choice)
+        launcher.lay_plan(script, choice)
+        text = launcher.render(script).encode()
+        job_id = send_text(text, self.base, "%j_submission.sh", launcher.sender)
+        record = msgspec.structs.replace(script, command=(self._function,))
+        launcher.record(record, choice, job_id, array_tasks=part.tasks)
+        return job_id
+
+    def _job_script(self, words: Sequence[str], part: Part, choice: Choice) -> JobScript:
+        launcher, wish = self._launcher, self._wishes
         # Jobs of one executor share a folder; what a training keeps is each job's own.
-        run_dir = self.folder / "runs" / f"{time.time_ns():x}-{secrets.token_hex(2)}"
+        run_dir = self.base / "runs" / f"{time.time_ns():x}-{secrets.token_hex(2)}"
         make_folder(run_dir)
-        if array_tasks:
-            throttle = self._wishes["slurm_array_parallelism"]
-            script = launcher.array_script(
-                words, array_tasks, choice, name=name, run_dir=run_dir, throttle=throttle
-            )
+        if part.tasks:
+            order = ArrayOrder(
+                command=tuple(words), tasks=part.tasks, name=wish["name"], run_dir=run_dir, first=part.first,
+                throttle=wish["slurm_array_parallelism"], dependency=wish["slurm_dependency"],
+                comment=wish["slurm_comment"],
+            )  # fmt: skip
+            script = launcher.array_script(waiting_for(order, part.after), choice)
             output = "%A_%a_0_log.out"
         else:
-            script = launcher.script(words, choice, name=name, run_dir=run_dir)
+            script = launcher.script(
+                words, choice, name=wish["name"], run_dir=run_dir, comment=wish["slurm_comment"]
+            )
+            script = msgspec.structs.replace(script, dependency=wish["slurm_dependency"])
             output = "%j_0_log.out"
-        folder = str(self.folder).replace("%", "%%")
-        extra = {key.replace("_", "-"): str(value) for key, value in self._wishes[_EXTRA].items()}
-        return launcher.render(msgspec.structs.replace(script, output=f"{folder}/{output}", extra=extra))
+        handed_on = {key.removeprefix("slurm_"): wish[key] for key in _HANDED_ON}
+        extra = {
+            key.replace("_", "-"): str(value)
+            for key, value in {**handed_on, **wish[_EXTRA]}.items()
+            if value is not None
+        }
+        return msgspec.structs.replace(
+            script,
+            template=RANKS if self._num_tasks() > 1 and not part.tasks else script.template,
+            tasks_per_node=wish["tasks_per_node"],
+            output=f"{literal_path(self.base)}/{output}",
+            extra=extra,
+        )
 
     def _choice(self) -> Choice:
         """Return the choice for the present wishes: for a minute the same, then the cluster is asked anew."""
@@ -147,30 +198,53 @@ class Executor(RenderingExecutor):
         if self.last is None or now - self._chosen_at > _FRESH_S:
             if self._chosen_at and now - self._chosen_at > _FRESH_S:
                 self._launcher.look_again()
-            self.last = self._launcher.choose(self.need)
+            need = self.need
+            self.last = self._launcher.choose(need, self._evidence(need))
             self._chosen_at = now
         return self.last
+
+    def _evidence(self, need: Need) -> Evidence | None:
+        """Return the cluster's past where it decides something: a question to slurmdbd, once an hour."""
+        if need.work is None and need.deadline_s is None:
+            return None
+        launcher = self._launcher
+        path = state_folder() / "history" / f"{launcher.market.settings.cluster}.json"
+        return launcher.evidence(read_history(launcher.slurm, path))
+
+
+def _seconds(name: str, minutes: object) -> float | None:
+    """Return a number of minutes in seconds, None for None.
+
+    Raises:
+        UsageError: when it is no number, or none above 0: a job with no time limit waits for ever.
+    """
+    if minutes is None:
+        return None
+    if not isinstance(minutes, (int, float)):
+        raise UsageError(f"{name} is a number of minutes, not {minutes!r}")
+    if minutes <= 0:
+        raise UsageError(f"{name} must be above 0")
+    return minutes * 60.0
+
+
+def _name_of(function: object) -> str:
+    """Return ``module:function`` for the record; of other callables the name of their class."""
+    named = function if hasattr(function, "__qualname__") else type(function)
+    return f"{named.__module__}:{named.__qualname__}"
 
 
 def launcher_from_settings(settings_file: Path | None = None) -> Launcher:
     """Return a launcher made from the settings file that holds, as the command line would.
 
     Raises:
-        ConfigError: when there is no rate card, or a file is wrong.
+        ConfigError: when a file is wrong.
     """
     settings = load_settings(find_settings_file(settings_file, os.environ, Path.cwd()))
-    paths = settings.paths
-    if paths.rates is None:
-        raise ConfigError("no rate card: set paths.rates in the settings file")
-    book = load_rates(Path(paths.rates))
+    if settings.paths.rates is None:
+        warnings.warn(NO_RATES, stacklevel=3)
     slurm = settings.slurm
-    return Launcher(
+    return assemble(
+        settings,
         connect(slurm.backend, timeout_s=slurm.timeout_s, cluster=slurm.cluster).slurm,
-        load_catalog(settings.gpu_aliases, Path(paths.catalog) if paths.catalog else None),
-        book.card_now(settings.zone),
-        currency=book.currency,
-        runs=Path(paths.runs),
-        templates=Templates(Path(paths.templates) if paths.templates else None),
-        timeout_s=slurm.timeout_s,
-        user=current_user(),
+        load_catalog(settings.gpu_aliases, Path(settings.paths.catalog) if settings.paths.catalog else None),
     )

@@ -11,10 +11,14 @@ if TYPE_CHECKING:
 # numbers, memory settings. sbatch exports its environment to the job.
 _OF_SLURM = ("SLURM_", "SLURMD_", "SBATCH_", "SRUN_", "SALLOC_", "PMIX_", "PMI_", "PMI2_")
 _NEEDED = frozenset({"SLURM_CONF", "SLURM_CONF_SERVER", "SLURM_JWT", "SLURM_CLUSTERS"})
-# Devices of the job this runs in mean nothing in the next one.
+# Devices, folder and price of the job this runs in mean nothing in the next one.
 _OF_JOB = frozenset(
-    {"CUDA_VISIBLE_DEVICES", "ROCR_VISIBLE_DEVICES", "GPU_DEVICE_ORDINAL", "ZE_AFFINITY_MASK"}
-)
+    {
+        "CUDA_VISIBLE_DEVICES", "ROCR_VISIBLE_DEVICES", "GPU_DEVICE_ORDINAL", "ZE_AFFINITY_MASK",
+        "MLCOST_RUN_DIR", "MLCOST_TASK_ID", "MLCOST_GPU_MODEL", "MLCOST_GPUS", "MLCOST_PRICE_PER_HOUR",
+        "MLCOST_GRACE_S", "MLCOST_KILL_WAIT_S",
+    }
+)  # fmt: skip
 
 
 def submission_environment(environ: Mapping[str, str]) -> dict[str, str]:

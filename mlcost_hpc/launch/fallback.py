@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from mlcost_hpc.launch.interruption import HOUR
 from mlcost_hpc.launch.policy import Plan
 
 if TYPE_CHECKING:
@@ -35,6 +36,7 @@ def deadline_plan(choice: Choice, offers: Sequence[Offer], requeue_delay_s: floa
         restart_s=best.forecast.restart_s,
         save_s=best.forecast.save_s,
         helper_partition=_helper_partition(offers, sure.offer.partition),
+        work_s=best.forecast.work_h * HOUR,
     )
 
 

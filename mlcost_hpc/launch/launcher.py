@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import sys
 import time
+from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import msgspec
 
+from mlcost_hpc.errors import SlurmError, UsageError
 from mlcost_hpc.launch.access import User, barred_partitions
+from mlcost_hpc.launch.array import part_of, split
 from mlcost_hpc.launch.choose import Choice, choose
 from mlcost_hpc.launch.evidence import Evidence, gather_evidence
-from mlcost_hpc.launch.fallback import deadline_plan
+from mlcost_hpc.launch.fallback import deadline_plan, sure_place
 from mlcost_hpc.launch.folders import new_run_dir
 from mlcost_hpc.launch.maker import ScriptMaker
 from mlcost_hpc.launch.market import Market, read_market
@@ -22,17 +25,15 @@ from mlcost_hpc.launch.offers import Offer, list_offers
 from mlcost_hpc.launch.record import Submission, fingerprint, utc_now, write_submission
 from mlcost_hpc.launch.render import Templates
 from mlcost_hpc.launch.replan import write_plan
-from mlcost_hpc.launch.script import (
-    Budgets,
-    JobScript,
-    Processes,
-)
+from mlcost_hpc.launch.script import Budgets, JobScript, Processes, place_of
+from mlcost_hpc.launch.sending import Sender
+from mlcost_hpc.slurm.patience import patiently
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
     from mlcost_hpc.catalog import Catalog
-    from mlcost_hpc.launch.executor import RenderingExecutor
+    from mlcost_hpc.launch.array import ArrayOrder
     from mlcost_hpc.launch.history import History
     from mlcost_hpc.launch.interruption import Costs
     from mlcost_hpc.launch.need import Need
@@ -53,6 +54,7 @@ class Launcher(ScriptMaker):
         templates: the sbatch templates; None = the packaged ones.
         timeout_s: seconds after which sbatch is given up.
         user: who submits; None = whoever, so that no partition is barred.
+        cluster: name for ``sbatch --clusters`` on a multi-cluster site; None = the local cluster.
     """
 
     def __init__(
@@ -66,6 +68,7 @@ class Launcher(ScriptMaker):
         templates: Templates | None = None,
         timeout_s: float = 60.0,
         user: User | None = None,
+        cluster: str | None = None,
     ) -> None:
         self.user = user
         self.slurm = slurm
@@ -74,12 +77,12 @@ class Launcher(ScriptMaker):
         self.currency = currency
         self._runs = runs
         super().__init__(templates or Templates())
-        self._timeout_s = timeout_s
+        self.sender = Sender(timeout_s, cluster)
 
     @cached_property
     def market(self) -> Market:
         """The cluster as it was when first looked at."""
-        return read_market(self.slurm)
+        return patiently(lambda: read_market(self.slurm))
 
     @cached_property
     def offers(self) -> tuple[Offer, ...]:
@@ -161,20 +164,13 @@ class Launcher(ScriptMaker):
         script = self.script(
             command, choice, name=name, run_dir=run_dir, processes=processes, comment=comment
         )
-        delay_s = self.market.settings.requeue_delay_s
-        plan = None if calibrates else deadline_plan(choice, self.offers, delay_s, time.time())
-        if plan is not None:
-            from mlcost_hpc.launch.executor import make_folder
-
-            make_folder(run_dir)
-            write_plan(run_dir, plan)
-            script = msgspec.structs.replace(script, replan=sys.executable)
         if calibrates:
-            once = Budgets(preemptions=0, timeouts=0, signals=0)
-            script = msgspec.structs.replace(script, budgets=once)
-        job_id = self._executor(script).submit_words(command)
+            once = Budgets(preemptions=0, timeouts=0, signals=0, errors=0)
+            script = msgspec.structs.replace(script, budgets=once, replan="")
+        self.lay_plan(script, choice)
+        job_id = self._send(script)
         script = msgspec.structs.replace(script, command=tuple(command))
-        return self._record(script, choice, job_id, calibrates=calibrates)
+        return self.record(script, choice, job_id, calibrates=calibrates)
 
     def submit_function(
         self, function: str, choice: Choice, *, name: str, run_dir: Path, comment: str = ""
@@ -185,16 +181,20 @@ class Launcher(ScriptMaker):
             UsageError: when there is no such module.
             SlurmError: when sbatch fails; its own words are in the message.
         """
+        from mlcost_hpc.launch.executor import RenderingExecutor
+
         check_function(function, Path.cwd())
         script = self.function_script(choice, name=name, run_dir=run_dir, comment=comment)
-        job = self._executor(script).submit(NamedFunction(function, Path.cwd()))
+        self.lay_plan(script, choice)
+        executor = RenderingExecutor(run_dir, lambda _words, _part: self._send(script), self.sender)
+        job = executor.submit(NamedFunction(function, Path.cwd()))
         record = msgspec.structs.replace(script, command=(function,))
-        return self._record(record, choice, job.job_id)
+        return self.record(record, choice, job.job_id)
 
     def submit_script(
         self, words: Sequence[str], options: Sequence[str], choice: Choice, *, run_dir: Path
     ) -> Submission:
-        """Submit a hand-written batch script as it is.
+        """Submit a hand-written batch script as it is; the run folder keeps a copy.
 
         Args:
             words: the script and its arguments.
@@ -205,59 +205,53 @@ class Launcher(ScriptMaker):
         Raises:
             SlurmError: when sbatch fails; its own words are in the message.
         """
-        from mlcost_hpc.launch.executor import make_folder, sbatch
+        from mlcost_hpc.launch.executor import SCRIPT, make_folder, send_text
 
         make_folder(run_dir)
-        job_id = sbatch([*options, *words], self._timeout_s)
+        text = Path(words[0]).read_bytes()
+        job_id = send_text(text, run_dir, SCRIPT, self.sender, options, arguments=words[1:])
         script = self.script(words, choice, name=Path(words[0]).stem, run_dir=run_dir)
-        return self._record(msgspec.structs.replace(script, output="as the script says"), choice, job_id)
+        return self.record(msgspec.structs.replace(script, output="as the script says"), choice, job_id)
 
-    def submit_array(
-        self,
-        command: Sequence[str],
-        tasks: int,
-        choice: Choice,
-        *,
-        name: str,
-        run_dir: Path,
-        throttle: int | None = None,
-        dependency: str = "",
-        comment: str = "",
-    ) -> Submission:
-        """Submit one command as an array; every task finds its number in ``SLURM_ARRAY_TASK_ID``.
-
-        Args:
-            command: the words of the command.
-            tasks: number of tasks, numbered from 0.
-            choice: where it goes.
-            name: job name.
-            run_dir: its folder; made private when it is missing.
-            throttle: most tasks at a time; None = no limit.
-            dependency: as sbatch takes it: ``afterok:123``.
-            comment: job comment.
+    def submit_array(self, order: ArrayOrder, choice: Choice) -> tuple[Submission, ...]:
+        """Submit an array; as several where the site allows fewer tasks in one.
 
         Raises:
-            UsageError: when the site does not allow so many tasks.
-            SlurmError: when sbatch fails; its own words are in the message.
+            UsageError: when there are no tasks.
+            SlurmError: when sbatch fails; its own words are in the message, and nothing stays submitted.
         """
         from mlcost_hpc.launch.executor import make_folder
 
-        script = self.array_script(
-            command, tasks, choice, name=name, run_dir=run_dir, throttle=throttle, dependency=dependency,
-            comment=comment,
-        )  # fmt: skip
-        make_folder(run_dir)
-        make_folder(run_dir / "logs")
-        job_id = self._executor(script).submit_words(command, tasks)
-        return self._record(script, choice, job_id, array_tasks=tasks)
+        if order.tasks < 1:
+            raise UsageError("an array needs at least one task")
+        sent: list[Submission] = []
+        try:
+            for part in split(order.tasks, self.max_array_tasks):
+                after = sent[-1].job_id if sent else ""
+                one = part_of(order, msgspec.structs.replace(part, after=after))
+                script = self.array_script(one, choice)
+                make_folder(one.run_dir / "logs")
+                self.lay_plan(script, choice)
+                job_id = self._send(script)
+                sent.append(self.record(script, choice, job_id, array_tasks=one.tasks))
+        except BaseException:
+            with suppress(SlurmError):
+                self.sender.cancel([item.job_id for item in sent])
+            raise
+        return tuple(sent)
 
-    def _executor(self, script: JobScript) -> RenderingExecutor:
-        from mlcost_hpc.launch.executor import RenderingExecutor
+    def lay_plan(self, script: JobScript, choice: Choice) -> None:
+        """Put the plan for a job's deadline into its folder, where its batch script finds it."""
+        from mlcost_hpc.launch.executor import make_folder
 
-        text: Callable[[Sequence[str], int], str] = lambda _words, _tasks: self.render(script)  # noqa: E731
-        return RenderingExecutor(Path(script.run_dir), text, timeout_s=self._timeout_s)
+        if not script.replan:
+            return
+        plan = deadline_plan(choice, self.offers, self.market.settings.requeue_delay_s, time.time())
+        if plan is not None:
+            make_folder(Path(script.run_dir))
+            write_plan(Path(script.run_dir), plan)
 
-    def _record(
+    def record(
         self,
         script: JobScript,
         choice: Choice,
@@ -266,6 +260,7 @@ class Launcher(ScriptMaker):
         array_tasks: int = 0,
         calibrates: bool = False,
     ) -> Submission:
+        """Write down what was submitted and why, for ``mlcost why`` and ``mlcost status``."""
         submission = Submission(
             job_id=job_id,
             cluster=self.market.settings.cluster,
@@ -282,3 +277,16 @@ class Launcher(ScriptMaker):
         )
         write_submission(submission)
         return submission
+
+    def _completed(self, script: JobScript, choice: Choice) -> JobScript:
+        script = msgspec.structs.replace(script, kill_wait_s=self.market.settings.kill_wait_s)
+        sure = sure_place(choice) if choice.need.deadline_s is not None else None
+        if sure is None:
+            return script
+        return msgspec.structs.replace(script, replan=sys.executable, places=(*script.places, place_of(sure)))
+
+    def _send(self, script: JobScript) -> str:
+        from mlcost_hpc.launch.executor import SCRIPT, make_folder, send_text
+
+        make_folder(Path(script.run_dir))
+        return send_text(self.render(script).encode(), Path(script.run_dir), SCRIPT, self.sender)

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from mlcost_hpc.errors import UsageError
 from mlcost_hpc.launch.folders import literal_path
 from mlcost_hpc.launch.script import (
     JobScript,
@@ -20,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
+    from mlcost_hpc.launch.array import ArrayOrder
     from mlcost_hpc.launch.choose import Choice
     from mlcost_hpc.launch.render import Templates
 
@@ -36,11 +36,6 @@ class ScriptMaker:
 
     def __init__(self, templates: Templates) -> None:
         self._templates = templates
-
-    @property
-    def max_array_tasks(self) -> int:
-        """Most tasks one array may have; Slurm's default where nothing else is known."""
-        return 1001
 
     def script(
         self,
@@ -62,7 +57,8 @@ class ScriptMaker:
             command=tuple(command),
         )
         refuse_control_characters("comment", comment)
-        return with_processes(msgspec.structs.replace(script, comment=comment), processes)
+        script = with_processes(msgspec.structs.replace(script, comment=comment), processes)
+        return self._completed(script, choice)
 
     def function_script(self, choice: Choice, *, name: str, run_dir: Path, comment: str = "") -> JobScript:
         """Return the batch script, as values, of one job that runs our worker on a pickled function."""
@@ -71,37 +67,32 @@ class ScriptMaker:
         script = self.script(worker_command(run_dir), choice, name=name, run_dir=run_dir, comment=comment)
         return msgspec.structs.replace(script, output=f"{literal_path(run_dir)}/%j_0_log.out")
 
-    def array_script(
-        self,
-        command: Sequence[str],
-        tasks: int,
-        choice: Choice,
-        *,
-        name: str,
-        run_dir: Path,
-        throttle: int | None = None,
-        dependency: str = "",
-        comment: str = "",
-    ) -> JobScript:
-        """Return the batch script, as values, of an array whose tasks all run one command.
-
-        Raises:
-            UsageError: when the site does not allow so many tasks.
-        """
-        if not 1 <= tasks <= self.max_array_tasks:
-            raise UsageError(f"an array here may have 1 to {self.max_array_tasks} tasks, not {tasks}")
-        for what, text in (("dependency", dependency), ("comment", comment)):
+    def array_script(self, order: ArrayOrder, choice: Choice) -> JobScript:
+        """Return the batch script, as values, of an array whose tasks all run one command."""
+        for what, text in (("dependency", order.dependency), ("comment", order.comment)):
             refuse_control_characters(what, text)
         script = build_script(
             choice,
             template=ARRAY,
-            name=name,
-            run_dir=str(run_dir),
-            output=f"{literal_path(run_dir)}/logs/%A_%a.log",
-            command=tuple(command),
+            name=order.name,
+            run_dir=str(order.run_dir),
+            output=f"{literal_path(order.run_dir)}/logs/%A_%a.log",
+            command=order.command,
         )
-        array = f"0-{tasks - 1}" + (f"%{throttle}" if throttle else "")
-        return msgspec.structs.replace(script, array=array, dependency=dependency, comment=comment)
+        return self._completed(
+            msgspec.structs.replace(
+                script,
+                array=f"0-{order.tasks - 1}" + (f"%{order.throttle}" if order.throttle else ""),
+                first_task=order.first,
+                dependency=order.dependency,
+                comment=order.comment,
+            ),
+            choice,
+        )
+
+    def _completed(self, script: JobScript, _choice: Choice) -> JobScript:
+        """Return a script with what is known about the cluster; here nothing is."""
+        return script
 
     def render(self, script: JobScript) -> str:
         """Return the text of a batch script."""

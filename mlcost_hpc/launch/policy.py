@@ -28,6 +28,8 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
         restart_s: from the start of a run to its first new step.
         save_s: one save.
         helper_partition: where the small job runs that moves this one.
+        work_s: seconds of the whole work in the preemptible place, undisturbed: what counts as left of a job
+            that does not say how far it is.
     """
 
     deadline: float
@@ -38,6 +40,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     restart_s: float
     save_s: float
     helper_partition: str
+    work_s: float
 
     @property
     def changeover_s(self) -> float:

@@ -1,8 +1,9 @@
 """Asked by the batch script of a job that is about to be requeued whether to move it to a sure place.
 
-``python -m mlcost_hpc.launch.replan RUN_DIR ATTEMPT PARTITION`` reads two files of the run folder: the plan
-written at submission, and the training loop's record of this attempt. When the job should be moved it says so
-in one line and submits a small job that does it.
+``python -m mlcost_hpc.launch.replan RUN_DIR TASK_DIR ATTEMPT PARTITION`` reads the plan that was written at
+submission from the run folder, and the training loop's record of this attempt from the task's: of a job that
+is no array they are the same. When the job should be moved it says so in one line and submits a small job
+that does it. Of a job that keeps no such record nothing counts as done: it may have to begin again.
 
 Why a job: until the batch script has ended, a change of the partition goes into the accounting row of the run
 that just ended, and its time would be charged at the price of a place where it never was [measured on 22.05].
@@ -21,7 +22,7 @@ import msgspec
 
 from mlcost_hpc.errors import MlcostError
 from mlcost_hpc.launch.environment import submission_environment
-from mlcost_hpc.launch.policy import Move, Plan, decide
+from mlcost_hpc.launch.policy import Plan, decide
 from mlcost_hpc.launch.render import Templates
 from mlcost_hpc.slurm.process import run_as_is
 
@@ -57,17 +58,23 @@ def read_plan(run_dir: Path) -> Plan | None:
         return None
 
 
-def replan(plan: Plan, run_dir: Path, attempt: str, now: float) -> Move | None:
-    """Return the move of a job; None to stay, or when too little is known to decide."""
+def left_s(plan: Plan, record: Path) -> float:
+    """Return the seconds of work that are left of a job, in the place where it was.
+
+    Args:
+        plan: what was laid down at submission.
+        record: the training loop's record of the attempt; without a good one all the work is left.
+    """
     try:
-        record = (run_dir / "attempts" / f"{attempt}.json").read_bytes()
-        progress = msgspec.json.decode(record, type=Progress)
+        progress = msgspec.json.decode(record.read_bytes(), type=Progress)
     except (OSError, msgspec.MsgspecError):
-        return None
-    if not progress.total_steps or not progress.steps_per_second:
-        return None
-    left_s = (progress.total_steps - progress.last_step) / progress.steps_per_second
-    return decide(plan, left_s=left_s, now=now)
+        return plan.work_s
+    if not progress.total_steps:
+        return plan.work_s
+    steps = progress.total_steps - progress.last_step
+    if not progress.steps_per_second:
+        return plan.work_s * steps / progress.total_steps
+    return steps / progress.steps_per_second
 
 
 def mover_script(plan: Plan, run_dir: Path, attempt: str, templates: Templates) -> str:
@@ -83,11 +90,14 @@ def mover_script(plan: Plan, run_dir: Path, attempt: str, templates: Templates) 
     )
 
 
-def main(run_dir: Path, attempt: str, partition: str) -> str:
+def main(run_dir: Path, task_dir: Path, attempt: str, partition: str) -> str:
     """Return what to write into the log; empty when there is nothing to do. Submits the small job."""
     plan = read_plan(run_dir)
-    move = None if plan is None else replan(plan, run_dir, attempt, time.time())
-    if plan is None or move is None or partition == plan.sure_partition:
+    if plan is None or partition == plan.sure_partition:
+        return ""
+    left = left_s(plan, task_dir / "attempts" / f"{attempt}.json")
+    move = decide(plan, left_s=left, now=time.time())
+    if move is None:
         return ""
     try:
         output = run_as_is(
@@ -102,6 +112,6 @@ def main(run_dir: Path, attempt: str, partition: str) -> str:
 
 
 if __name__ == "__main__":
-    said = main(Path(sys.argv[1]), sys.argv[2], sys.argv[3])
+    said = main(Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3], sys.argv[4])
     if said:
         sys.stdout.write(f"{said}\n")

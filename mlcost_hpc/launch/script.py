@@ -19,6 +19,9 @@ EXIT_REQUEUE = 85
 
 _LONGEST_LEAD_S = 90
 
+RANKS = "ranks.sbatch.j2"
+"""Template of jobs of which several processes find each other."""
+
 
 Processes = Literal["one", "per-gpu", "torchrun"]
 
@@ -41,6 +44,20 @@ class Budgets(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     stalls: int = 3
 
 
+class Place(msgspec.Struct, frozen=True, kw_only=True):
+    """What a job is told about a partition that it may run in.
+
+    Attributes:
+        partition: its name.
+        per_hour: price of an hour of all the job holds, as text.
+        grace_s: seconds between the warning of a preemption there and its end; 0 = none.
+    """
+
+    partition: str
+    per_hour: str
+    grace_s: int
+
+
 class JobScript(msgspec.Struct, frozen=True, kw_only=True):
     """Everything a template needs.
 
@@ -58,12 +75,15 @@ class JobScript(msgspec.Struct, frozen=True, kw_only=True):
         memory_mib: MiB on each node.
         gpu_type: GRES type; empty = whichever.
         gpu_model: what the job is told about its GPUs; empty = none or not known.
-        account, qos, comment, dependency, constraint, reservation: as sbatch takes them; empty = not given.
+        account, qos, comment, dependency: as sbatch takes them; empty = not given.
         array: ``0-9%4``; empty = no array.
+        first_task: number of the array's first task.
         signal: name of the signal before the time limit, ``USR2`` for processes under srun.
         lead_s: how long before the limit it is sent, seconds.
         preemptible: jobs there can be preempted.
         time_limit_s: the limit in seconds.
+        places: what it is told about the partitions it may run in.
+        kill_wait_s: seconds between the last TERM and KILL, which it is told; None = not known.
         exports: more environment variables for the tasks.
         budgets: how often it may be requeued.
         replan: Python that is asked on a requeue whether to move (:mod:`mlcost_hpc.launch.replan`); empty =
@@ -93,9 +113,12 @@ class JobScript(msgspec.Struct, frozen=True, kw_only=True):
     comment: str = ""
     dependency: str = ""
     array: str = ""
+    first_task: int = 0
     signal: str = "USR2"
     lead_s: int = _LONGEST_LEAD_S
     preemptible: bool = False
+    places: tuple[Place, ...] = ()
+    kill_wait_s: int | None = None
     exports: Mapping[str, str] = {}
     budgets: Budgets = Budgets()
     replan: str = ""
@@ -143,7 +166,15 @@ def build_script(
         lead_s=lead_time(limit),
         preemptible=best.offer.preemptible,
         headline=headline(choice),
+        places=tuple(place_of(item) for item in equal_places(choice)),
     )
+
+
+def place_of(candidate: Candidate) -> Place:
+    """Return what a job is told about the partition of a candidate."""
+    offer = candidate.offer
+    grace_s = offer.grace_time_s if offer.preemptible else 0
+    return Place(partition=offer.partition, per_hour=f"{candidate.per_hour:.6f}", grace_s=grace_s)
 
 
 def with_processes(script: JobScript, processes: Processes) -> JobScript:
@@ -154,7 +185,7 @@ def with_processes(script: JobScript, processes: Processes) -> JobScript:
         processes: ``one`` on each node, one ``per-gpu`` (srun's ranks), or as ``torchrun`` starts them.
     """
     if processes == "per-gpu":
-        return msgspec.structs.replace(script, template="ranks.sbatch.j2", tasks_per_node=max(1, script.gpus))
+        return msgspec.structs.replace(script, template=RANKS, tasks_per_node=max(1, script.gpus))
     if processes == "torchrun":
         first = script.command[0]
         is_python = PurePath(first).name.startswith("python")
@@ -164,18 +195,23 @@ def with_processes(script: JobScript, processes: Processes) -> JobScript:
     return script
 
 
-def equal_partitions(choice: Choice) -> tuple[str, ...]:
-    """Return the best partition and those where the job costs the same: Slurm takes what is free first."""
+def equal_places(choice: Choice) -> tuple[Candidate, ...]:
+    """Return the best candidate and those where the job costs the same, one a partition."""
     best = choice.best
     limit = best.forecast.time_limit_s
     wanted = (best.offer.gpu_type, best.shape, best.per_hour, best.offer.preemptible)
     equal = [
-        item.offer.partition
+        item
         for item in choice.ranked
         if (item.offer.gpu_type, item.shape, item.per_hour, item.offer.preemptible) == wanted
         and (item.offer.max_time_s is None or item.offer.max_time_s >= limit)
     ]
-    return tuple(dict.fromkeys((best.offer.partition, *equal)))
+    return tuple({item.offer.partition: item for item in (best, *equal)}.values())
+
+
+def equal_partitions(choice: Choice) -> tuple[str, ...]:
+    """Return the partitions where the job costs the same, the best first: Slurm takes what is free first."""
+    return tuple(item.offer.partition for item in equal_places(choice))
 
 
 def lead_time(time_limit_s: int) -> int:

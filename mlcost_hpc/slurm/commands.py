@@ -68,6 +68,21 @@ def squeue(separator: str, job_ids: Sequence[str] = (), cluster: str | None = No
     ]  # fmt: skip
 
 
+def own_scripts(cluster: str | None = None) -> list[str]:
+    """Return the command for this user's jobs, finished ones too: ``id|path of the script and arguments``.
+
+    Tasks of an array have the array's id.
+    """
+    return ["squeue", *_at(cluster), "--me", "--noheader", "--states=all", "--format=%F|%o"]
+
+
+def sbatch(
+    script: str, options: Sequence[str] = (), arguments: Sequence[str] = (), cluster: str | None = None
+) -> list[str]:
+    """Return the command that submits a script and prints the job's id."""
+    return ["sbatch", *_at(cluster), "--parsable", *options, script, *arguments]
+
+
 def sacct_fields(known: Collection[str]) -> tuple[str, ...]:
     """Return the fields of :data:`SACCT_FIELDS` that this sacct knows.
 

@@ -259,10 +259,11 @@ def array_task(lab: Lab) -> Result:
     folder.mkdir()
     code = (
         "import sys; from pathlib import Path; from mlcost_hpc.cli.context import Context; "
-        "from mlcost_hpc.launch.need import Need; launcher = Context(None, verbose=False).launcher(None); "
+        "from mlcost_hpc.launch.array import ArrayOrder; from mlcost_hpc.launch.need import Need; "
+        "launcher = Context(None, verbose=False).launcher(None); "
         "choice = launcher.choose(Need(partitions=('cpu',), cpus=1, memory=2**30, time_s=1800)); "
-        "print(launcher.submit_array(sys.argv[2:], 3, choice, name='array', "
-        "run_dir=Path(sys.argv[1])).job_id)"
+        "order = ArrayOrder(command=sys.argv[2:], tasks=3, name='array', run_dir=Path(sys.argv[1])); "
+        "print(launcher.submit_array(order, choice)[0].job_id)"
     )
     run_dir = folder / "run"
     command = (lab.python, lab.trainee)

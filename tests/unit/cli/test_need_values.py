@@ -7,8 +7,9 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from mlcost_hpc.catalog import load_catalog
-from mlcost_hpc.cli.need_values import parse_deadline, parse_gpus, parse_model, parse_money, parse_work
+from mlcost_hpc.cli.need_values import parse_deadline, parse_gpus, parse_model, parse_money
 from mlcost_hpc.errors import UsageError
+from mlcost_hpc.launch.work import parse_work
 
 PARIS = ZoneInfo("Europe/Paris")
 NOW = datetime(2026, 11, 25, 12, 0, tzinfo=UTC)
@@ -45,7 +46,7 @@ def test_work_is_steps_flop_or_hours_on_a_gpu(text: str, amount: float, unit: st
 @pytest.mark.parametrize("text", ["10h", "10steps@v100", "0steps", "h@v100", "10h@gizmo", "many"])
 def test_other_work_is_refused(text: str) -> None:
     """Hours need a GPU that is known, steps none, and there must be something to do."""
-    with pytest.raises(UsageError, match="--work"):
+    with pytest.raises(UsageError, match="work "):
         parse_work(text, load_catalog())
 
 

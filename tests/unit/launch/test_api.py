@@ -9,6 +9,9 @@ import pytest
 from mlcost_hpc.errors import SlurmCommandError, UsageError
 from mlcost_hpc.launch.api import Executor
 from mlcost_hpc.launch.launcher import Launcher
+from mlcost_hpc.launch.record import find_run_dir, read_submission
+from mlcost_hpc.launch.replan import read_plan
+from mlcost_hpc.slurm.fake import FakeSlurm
 
 GIB = 1024**3
 
@@ -64,6 +67,106 @@ def test_array_is_one_sbatch_call_from_our_template(sbatch: Path, launcher: Laun
     assert all(job.paths.submitted_pickle.exists() for job in jobs)
 
 
+def test_array_above_the_sites_limit_is_several(
+    sbatch: Path, launcher: Launcher, slurm: FakeSlurm, tmp_path: Path
+) -> None:
+    """2,500 tasks where an array may have 1,001 are three calls; jobs and pickles are in order."""
+    executor = Executor(tmp_path / "runs", launcher)
+    jobs = executor.map_array(add, range(2500), range(2500))
+    found = [line for text in scripts(sbatch) for line in text.splitlines() if "--array" in line]
+    assert found == ["#SBATCH --array=0-1000", "#SBATCH --array=0-1000", "#SBATCH --array=0-497"]
+    assert len({job.job_id for job in jobs}) == 2500
+    assert [jobs[number].submission().args for number in (0, 1001, 2499)] == [
+        (0, 0),
+        (1001, 1001),
+        (2499, 2499),
+    ]
+    assert [path for path in (tmp_path / "runs").glob("*.pkl") if "submitted" not in path.name] == []
+
+
+def test_throttled_parts_run_one_after_the_other(sbatch: Path, launcher: Launcher, tmp_path: Path) -> None:
+    """slurm_array_parallelism holds for the whole: a part waits for the one before it."""
+    executor = Executor(tmp_path / "runs", launcher)
+    executor.update_parameters(slurm_array_parallelism=50)
+    jobs = executor.map_array(add, range(1500), range(1500))
+    first, second = scripts(sbatch)
+    assert "--dependency" not in first
+    assert f"#SBATCH --dependency=afterany:{jobs[0].job_id.partition('_')[0]}\n" in second
+    assert "#SBATCH --array=0-498%50" in second
+
+
+def test_array_of_which_a_part_is_refused_leaves_nothing(
+    sbatch: Path, launcher: Launcher, tmp_path: Path
+) -> None:
+    """When the site takes no more jobs in the middle of it, what was sent is cancelled."""
+    body = (sbatch / "sbatch").read_text()
+    refusal = "echo 'sbatch: error: AssocMaxSubmitJobLimit' >&2; exit 1"
+    (sbatch / "sbatch").write_text(body.replace("\n", f"\n[ -e {sbatch}/script-2 ] && {{ {refusal}; }}\n", 1))
+    (sbatch / "scancel").write_text(f'#!/bin/bash\necho "$@" > {tmp_path}/cancelled\n')
+    (sbatch / "scancel").chmod(0o755)
+    executor = Executor(tmp_path / "runs", launcher)
+    with pytest.raises(SlurmCommandError, match="AssocMaxSubmitJobLimit"):
+        executor.map_array(add, range(1500), range(1500))
+    assert (tmp_path / "cancelled").read_text().strip().isdecimal()
+    assert list((tmp_path / "runs").glob("*.pkl")) == []
+
+
+def test_submission_is_recorded(sbatch: Path, launcher: Launcher, tmp_path: Path) -> None:
+    """`mlcost why` and `mlcost status` find a job of the executor, and what it runs."""
+    executor = Executor(tmp_path / "runs", launcher)
+    job = executor.submit(add, 1, 2)
+    record = read_submission(find_run_dir(job.job_id, launcher.market.settings.cluster))
+    assert record.command == (f"{__name__}:add",)
+    assert record.log == str(job.paths.stdout)
+    assert record.choice == executor.last
+
+
+def test_folder_may_have_the_jobs_id_in_its_name(sbatch: Path, launcher: Launcher, tmp_path: Path) -> None:
+    """folder="logs/%j", which submitit's users write, has each job's files in a folder of its own."""
+    job = Executor(tmp_path / "logs" / "%j", launcher).submit(add, 1, 2)
+    [text] = scripts(sbatch)
+    assert f"#SBATCH --output={tmp_path}/logs/%j_0_log.out\n" in text
+    (tmp_path / "logs" / f"{job.job_id}_0_log.out").write_text("said")
+    assert job.paths.folder == tmp_path / "logs" / job.job_id
+    assert (job.submission().result(), job.stdout()) == (3, "said")
+
+
+def test_tasks_of_a_node_are_srun_tasks(sbatch: Path, launcher: Launcher, tmp_path: Path) -> None:
+    """tasks_per_node starts as many, cpus_per_task is each one's, and each has a result of its own."""
+    executor = Executor(tmp_path / "runs", launcher)
+    executor.update_parameters(nodes=1, gpus_per_node=2, tasks_per_node=2, cpus_per_task=6)
+    job = executor.submit(add, 1, 2)
+    [text] = scripts(sbatch)
+    for line in ("--ntasks-per-node=2", "--cpus-per-task=6"):
+        assert f"#SBATCH {line}\n" in text
+    assert "export MASTER_ADDR" in text
+    assert job.num_tasks == 2
+
+
+def test_other_options_of_sbatch_are_handed_on(sbatch: Path, launcher: Launcher, tmp_path: Path) -> None:
+    """What chooses no hardware goes into the script, quoted."""
+    executor = Executor(tmp_path / "runs", launcher)
+    executor.update_parameters(
+        slurm_comment="it's mine", slurm_exclude="n[1-2]", slurm_dependency="afterok:5"
+    )
+    executor.submit(add, 1, 2)
+    [text] = scripts(sbatch)
+    for line in ("--comment='it\\'s mine'", "--exclude='n[1-2]'", "--dependency=afterok:5"):
+        assert f"#SBATCH {line}\n" in text
+
+
+def test_deadline_of_a_function_has_its_plan(sbatch: Path, launcher: Launcher, tmp_path: Path) -> None:
+    """A function and an array with a deadline on preemptible nodes can be moved as a command line can."""
+    executor = Executor(tmp_path / "runs", launcher)
+    executor.update_parameters(gpus_per_node=1, gpu_types=["h100"], work="1h@h100", deadline_min=600)
+    executor.map_array(add, range(3), range(3))
+    executor.submit(add, 1, 2)
+    assert all("mlcost_hpc.launch.replan" in text for text in scripts(sbatch))
+    plans = [read_plan(path) for path in (tmp_path / "runs" / "runs").iterdir()]
+    assert [plan.sure_partition for plan in plans if plan] == ["h100", "h100"]
+    assert [plan.work_s for plan in plans if plan] == [pytest.approx(3600, rel=0.05)] * 2
+
+
 def test_batch_context_makes_an_array(sbatch: Path, launcher: Launcher, tmp_path: Path) -> None:
     """Jobs submitted in executor.batch() are one array."""
     executor = Executor(tmp_path / "runs", launcher)
@@ -86,6 +189,8 @@ def test_environment_of_other_jobs_stays_behind(sbatch: Path, launcher: Launcher
         ({"timeout_min": "0:40:00"}, "number of minutes"),
         ({"timeout_min": 0}, "above 0"),
         ({"gpu": 1}, "unknown"),
+        ({"deadline_min": -5}, "above 0"),
+        ({"work": "much"}, "work much"),
     ],
 )
 def test_wrong_parameters_are_refused_at_once(

@@ -11,7 +11,7 @@ from mlcost_hpc.launch.launcher import Launcher
 from mlcost_hpc.launch.need import Need, Work
 from mlcost_hpc.launch.policy import Plan, decide
 from mlcost_hpc.launch.render import Templates
-from mlcost_hpc.launch.replan import mover_script, read_plan, replan, write_plan
+from mlcost_hpc.launch.replan import left_s, mover_script, read_plan, write_plan
 
 HOUR = 3600.0
 RESTART_S, SAVE_S, DELAY_S = 60.0, 10.0, 121.0
@@ -40,7 +40,7 @@ def plan_for(world: World, deadline: float) -> Plan:
     quantile = 0.9 * 2 * world.wait_s
     return Plan(
         deadline=deadline, sure_partition="sure", sure_wait_s=quantile, cheap_wait_s=quantile,
-        requeue_delay_s=DELAY_S, restart_s=RESTART_S, save_s=SAVE_S, helper_partition="cpu",
+        requeue_delay_s=DELAY_S, restart_s=RESTART_S, save_s=SAVE_S, helper_partition="cpu", work_s=WORK_S,
     )  # fmt: skip
 
 
@@ -130,17 +130,23 @@ def test_no_deadline_means_no_plan(launcher: Launcher) -> None:
     assert deadline_plan(launcher.choose(Need(gpus=1)), launcher.offers, 121, 0.0) is None
 
 
-def test_replan_reads_the_runs_own_progress(tmp_path) -> None:
-    """Steps left over measured steps a second are the work left; without them the job stays."""
+def test_work_left_is_what_the_run_itself_says(tmp_path) -> None:
+    """Steps left over measured steps a second; before the first speed, their share of the whole work."""
     plan = plan_for(World(0, HOUR, 0.01 * HOUR), 10_000)
-    (tmp_path / "attempts").mkdir()
-    record = tmp_path / "attempts" / "7.0.json"
-    record.write_text('{"job_id":"7","last_step":100,"total_steps":1000,"steps_per_second":1.0}')
-    assert replan(plan, tmp_path, "7.0", now=0) is None
-    assert replan(plan, tmp_path, "7.0", now=9000) is not None
-    record.write_text('{"job_id":"7","last_step":0}')
-    assert replan(plan, tmp_path, "7.0", now=9000) is None
-    assert replan(plan, tmp_path, "8.0", now=9000) is None
+    record = tmp_path / "7.0.json"
+    record.write_text('{"job_id":"7","last_step":100,"total_steps":1000,"steps_per_second":2.0}')
+    assert left_s(plan, record) == 450
+    record.write_text('{"job_id":"7","last_step":250,"total_steps":1000}')
+    assert left_s(plan, record) == 0.75 * WORK_S
+
+
+@pytest.mark.parametrize("text", [None, "{", '{"job_id":"7","last_step":3}'])
+def test_job_that_does_not_say_how_far_it_is_has_all_its_work_left(tmp_path, text: str | None) -> None:
+    """Without a record, with a damaged one or an unknown end, nothing counts as done."""
+    record = tmp_path / "7.0.json"
+    if text is not None:
+        record.write_text(text)
+    assert left_s(plan_for(World(0, HOUR, 0.01 * HOUR), 10_000), record) == WORK_S
 
 
 def test_plan_is_found_again(tmp_path) -> None:

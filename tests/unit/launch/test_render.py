@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mlcost_hpc.errors import ConfigError, UsageError
+from mlcost_hpc.launch.array import ArrayOrder
 from mlcost_hpc.launch.launcher import Launcher
 from mlcost_hpc.launch.need import Need
 from mlcost_hpc.launch.render import Templates, quote_comment, quote_sbatch, quote_shell
@@ -31,10 +32,11 @@ def script(launcher: Launcher, kind: str) -> JobScript:
         command = ("python", "train.py", "--name", "a 'b' $c")
         return launcher.script(command, launcher.choose(need), name="tr ain", run_dir=RUN)
     choice = launcher.choose(Need(cpus=2, time_s=600))
-    return launcher.array_script(
-        ["python", "-m", "thing"], 10, choice, name="array", run_dir=RUN, throttle=4, dependency="afterok:5",
-        comment="x#y",
+    order = ArrayOrder(
+        command=("python", "-m", "thing"), tasks=10, name="array", run_dir=RUN, throttle=4,
+        dependency="afterok:5", comment="x#y",
     )  # fmt: skip
+    return launcher.array_script(order, choice)
 
 
 @pytest.mark.parametrize("kind", ["train", "array", "torchrun", "ranks"])
@@ -111,9 +113,3 @@ def test_control_characters_in_a_name_are_refused(launcher: Launcher, name: str)
     choice = launcher.choose(Need())
     with pytest.raises(UsageError, match="control character"):
         launcher.script(["true"], choice, name=name, run_dir=Path("/r"))
-
-
-def test_array_larger_than_the_site_allows_is_refused(launcher: Launcher) -> None:
-    """The limit of Slurm's array index is named before sbatch is called."""
-    with pytest.raises(UsageError, match="1 to 1001 tasks, not 1002"):
-        launcher.array_script(["true"], 1002, launcher.choose(Need()), name="n", run_dir=Path("/r"))
