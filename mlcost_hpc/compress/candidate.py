@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import gzip
 import io
+import math
 import shutil
 import time
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -15,6 +17,7 @@ from mlcost_hpc.compress import measure
 from mlcost_hpc.compress.evaluate import EVALUATION_BATCH, run_all, score
 from mlcost_hpc.compress.judge import judge
 from mlcost_hpc.compress.onnxfile import OnnxFacts, changed_ops, inspect
+from mlcost_hpc.compress.records import STATUSES, Status
 from mlcost_hpc.compress.runtime import open_session
 from mlcost_hpc.compress.shared import Shared, call_size
 
@@ -28,7 +31,7 @@ if TYPE_CHECKING:
     Array = np.ndarray[Any, Any]
 
     from mlcost_hpc.compress.manifest import Model, Settings
-    from mlcost_hpc.compress.records import Latency, Score, Status
+    from mlcost_hpc.compress.records import Latency, Score
 
 
 class Effort(msgspec.Struct, frozen=True, kw_only=True):
@@ -39,15 +42,17 @@ class Effort(msgspec.Struct, frozen=True, kw_only=True):
         rounds: blocks in which original and candidate take turns.
         batches: at most so many batch sizes, the largest first.
         repeats: how often a disturbed measurement is done again.
+        worth_timing: verdicts on size and answers with which a candidate's speed still matters.
     """
 
     seconds: float
     rounds: int
     batches: int
     repeats: int
+    worth_timing: frozenset[Status] = frozenset(STATUSES)
 
 
-QUICK = Effort(seconds=0.4, rounds=4, batches=1, repeats=0)
+QUICK = Effort(seconds=0.4, rounds=5, batches=1, repeats=0, worth_timing=frozenset({"ok"}))
 """Enough to choose a rung."""
 
 THOROUGH = Effort(seconds=2.0, rounds=10, batches=100, repeats=3)
@@ -63,7 +68,7 @@ class Candidate:
         facts: what is in it.
         changed: operator type -> nodes more or fewer than in the original.
         score: how good its answers are.
-        latency: how fast it is.
+        latency: how fast it is; empty where that no longer mattered.
         status: the verdict.
         reason: and why.
         load_s: seconds to load it.
@@ -98,16 +103,20 @@ def weigh(path: Path, shared: Shared, model: Model, settings: Settings, effort: 
     load_s = time.perf_counter() - began
     outputs = run_all(after, shared.feeds, call_size(facts, EVALUATION_BATCH))
     result = score(shared.outputs, outputs, shared.feeds, model.spec.metric)
-    latency = measure_all(open_session(shared.original, settings.threads), after, shared, settings, effort)
     changed = changed_ops(shared.facts, facts)
-    status, reason = judge(
+    verdict = partial(
+        judge,
         model.limits,
         size_before=shared.facts.size,
         size_after=facts.size,
         changed=changed,
         score=result,
-        latency=latency,
     )
+    latency: tuple[Latency, ...] = ()
+    if verdict(latency=())[0] in effort.worth_timing:
+        before = open_session(shared.original, settings.threads)
+        latency = measure_all(before, after, shared, settings, effort)
+    status, reason = verdict(latency=latency)
     return Candidate(
         path=path,
         facts=facts,
@@ -142,6 +151,7 @@ def measure_all(
                 seconds=effort.seconds,
                 rounds=effort.rounds,
                 repeats=effort.repeats,
+                clock=measure.clock_of(settings.threads),
             )
         )
     return tuple(found)
@@ -173,15 +183,26 @@ class _Counter(io.RawIOBase):
 
 
 def better(one: Candidate, other: Candidate | None, order: Sequence[Status]) -> bool:
-    """Return whether ``one`` is the better of two: by status, then by speed at the last batch size."""
+    """Return whether ``one`` is the better of two: by status, then by what that status is about."""
     if other is None:
         return True
     ranks = order.index(one.status), order.index(other.status)
     if ranks[0] != ranks[1]:
         return ranks[0] < ranks[1]
-    return speed(one) > speed(other)
+    return _merit(one) > _merit(other)
 
 
-def speed(candidate: Candidate) -> float:
-    """Return the speed-up at the largest batch size that was measured."""
-    return candidate.latency[-1].speedup
+def speed(candidate: Candidate) -> float | None:
+    """Return the speed-up at the largest batch size that was measured; None = not measured."""
+    return candidate.latency[-1].speedup if candidate.latency else None
+
+
+def _merit(candidate: Candidate) -> float:
+    """Return what candidates of one status are compared by, higher is better: error, size or speed."""
+    if candidate.status == "wrong":
+        loss = candidate.score.loss
+        error = loss if loss is not None else candidate.score.relative_error
+        return -math.inf if error is None else -error
+    if candidate.status == "no-op":
+        return -float(candidate.facts.size)
+    return speed(candidate) or 0.0

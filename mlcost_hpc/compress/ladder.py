@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from mlcost_hpc.compress.candidate import Candidate, better
+from mlcost_hpc.compress.candidate import Candidate, better, speed
 from mlcost_hpc.compress.failure import explain
 from mlcost_hpc.compress.methods import METHODS
 from mlcost_hpc.compress.methods.base import Method, NotApplicableError, Rung, Subject, Workshop
@@ -77,7 +77,10 @@ def climb(
         result.error = error
         result.attempts.append(_failed(recipe.name, error, began))
         return
+    first = len(result.attempts)
     for rung in rungs:
+        if len(result.attempts) > first and result.attempts[-1].status not in rung.mends:
+            continue
         if result.attempts and time.monotonic() > deadline:
             shop.notes.append("the time was up before every setting had been tried")
             return
@@ -111,7 +114,7 @@ def _try(
             status=candidate.status,
             reason=candidate.reason,
             size=candidate.facts.size,
-            speedup=round(candidate.latency[-1].speedup, 3),
+            speedup=speed(candidate),
             loss=candidate.score.loss,
             seconds=round(time.monotonic() - began, 2),
         )

@@ -1,7 +1,8 @@
 """Latency that means something on a shared node: original and candidate in turns, in one pinned process.
 
 A neighbour on the node doubles every number, but it doubles both; so ratios are what is reported, and when
-the original's own median moves in the middle of a measurement the whole is done again.
+the original's own median moves in the middle of a measurement the whole is done again. Ratios of calls with
+one thread are those of processor time: what a call waited for a core that a neighbour had is not its own.
 """
 
 from __future__ import annotations
@@ -9,18 +10,45 @@ from __future__ import annotations
 import statistics
 import time
 from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 from mlcost_hpc.compress.records import Latency, Spread
 
 LARGEST_DRIFT = 0.10
 _FEWEST_CALLS = 1
 _MOST_CALLS = 200
+_FEWEST_ROUNDS = 5
+_LONG_CALL_S = 0.05
+"""Seconds of a call beyond which caches that have to be warmed no longer matter."""
 
 Call = Callable[[], object]
+Clock = Callable[[], float]
+
+
+class Timed(NamedTuple):
+    """What one call took, seconds: by the wall clock, and by the clock whose ratios count."""
+
+    wall: float
+    counted: float
+
+
+Round = tuple[list[Timed], list[Timed]]
+
+
+def clock_of(threads: int) -> Clock:
+    """Return the clock whose ratios count: processor time, where one thread does all the work."""
+    return time.thread_time if threads == 1 else time.perf_counter
 
 
 def compare(
-    before: Call, after: Call, *, batch: int, seconds: float, rounds: int = 10, repeats: int = 3
+    before: Call,
+    after: Call,
+    *,
+    batch: int,
+    seconds: float,
+    rounds: int = 10,
+    repeats: int = 3,
+    clock: Clock = time.perf_counter,
 ) -> Latency:
     """Return how long both calls take, measured in turns for about ``seconds``.
 
@@ -28,14 +56,17 @@ def compare(
         before: one call of the original.
         after: one call of the candidate.
         batch: samples per call, for the record.
-        seconds: time to spend; slow models get one call a round all the same.
+        seconds: time to spend; slow models get fewer rounds and one call a round, and take what they take.
         rounds: blocks in which the two take turns.
         repeats: how often to measure again while the original drifts.
+        clock: whose ratios count, see :func:`clock_of`.
     """
-    calls = _calls_per_round(before, after, seconds / rounds)
+    both = min(_timed(before, clock).wall + _timed(after, clock).wall for _ in range(2))
+    calls = max(_FEWEST_CALLS, min(_MOST_CALLS, round(seconds / rounds / max(both, 1e-7))))
+    rounds = min(rounds, max(_FEWEST_ROUNDS, round(2 * seconds / max(both, 1e-7))))
     best: Latency | None = None
     for repeat in range(repeats + 1):
-        latency = _latency(_rounds(before, after, calls, rounds), batch, repeat)
+        latency = _latency(_rounds(before, after, calls, rounds, clock), batch, repeat)
         if best is None or latency.drift < best.drift:
             best = latency
         if latency.drift <= LARGEST_DRIFT:
@@ -65,42 +96,42 @@ def drift_of(times: Sequence[float]) -> float:
     return abs(second - first) / first
 
 
-def _calls_per_round(before: Call, after: Call, seconds: float) -> int:
-    """Warm both up and return how many calls of each fill a round."""
-    both = min(_timed(before) + _timed(after) for _ in range(2))
-    return max(_FEWEST_CALLS, min(_MOST_CALLS, round(seconds / max(both, 1e-7))))
-
-
-def _rounds(before: Call, after: Call, calls: int, count: int) -> list[tuple[list[float], list[float]]]:
-    """Return the times of both, taken in short blocks in turns; a block's first call only warms caches."""
+def _rounds(before: Call, after: Call, calls: int, count: int, clock: Clock) -> list[Round]:
+    """Return the times of both, in short blocks in turns; the first call of a short block warms caches."""
     rounds = []
     for number in range(count):
-        times: tuple[list[float], list[float]] = ([], [])
+        times: Round = ([], [])
         pair = (0, 1) if number % 2 == 0 else (1, 0)
         for which in pair:
             call = (before, after)[which]
-            call()
-            times[which].extend(_timed(call) for _ in range(calls))
+            first = _timed(call, clock)
+            more = [_timed(call, clock) for _ in range(calls - 1)]
+            is_long = first.wall > _LONG_CALL_S
+            times[which].extend([first, *more] if is_long else [*more, _timed(call, clock)])
         rounds.append(times)
     return rounds
 
 
-def _latency(rounds: Sequence[tuple[list[float], list[float]]], batch: int, repeat: int) -> Latency:
-    before = [time for times, _ in rounds for time in times]
-    after = [time for _, times in rounds for time in times]
+def _latency(rounds: Sequence[Round], batch: int, repeat: int) -> Latency:
+    before = [times for block, _ in rounds for times in block]
+    after = [times for _, block in rounds for times in block]
     # A neighbour that comes or goes hits both sides of a round, so its ratio stands.
-    ratios = [spread(one).p50 / spread(other).p50 for one, other in rounds]
+    ratios = [_median(one) / _median(other) for one, other in rounds]
     return Latency(
         batch=batch,
-        before=spread(before),
-        after=spread(after),
+        before=spread([times.wall for times in before]),
+        after=spread([times.wall for times in after]),
         speedup=round(statistics.median(ratios), 4),
-        drift=round(drift_of(before), 4),
+        drift=round(drift_of([times.counted for times in before]), 4),
         repeats=repeat,
     )
 
 
-def _timed(call: Call) -> float:
-    began = time.perf_counter()
+def _median(block: Sequence[Timed]) -> float:
+    return statistics.median(times.counted for times in block)
+
+
+def _timed(call: Call, clock: Clock) -> Timed:
+    began, counted = time.perf_counter(), clock()
     call()
-    return time.perf_counter() - began
+    return Timed(counted=clock() - counted, wall=time.perf_counter() - began)

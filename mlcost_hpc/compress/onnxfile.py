@@ -107,8 +107,9 @@ def inspect(path: Path) -> OnnxFacts:
     if not model.graph.node or not model.opset_import:
         raise CompressError(f"{path.name} is no ONNX file: it has no graph")
     size += sum(_size(file) for file in external_files(model, path))
-    constants = {item.name: item for graph in _graphs(model.graph) for item in graph.initializer}
     nodes = [node for graph in _graphs(model.graph) for node in graph.node]
+    constants = {item.name: item for graph in _graphs(model.graph) for item in graph.initializer}
+    constants |= _constant_nodes(nodes)
     return OnnxFacts(
         size=size,
         opset=next((item.version for item in model.opset_import if item.domain in ("", "ai.onnx")), 0),
@@ -179,6 +180,17 @@ def _tensors(model: onnx.ModelProto) -> Iterator[onnx.TensorProto]:
                 if attribute.HasField("t"):
                     yield attribute.t
                 yield from attribute.tensors
+
+
+def _constant_nodes(nodes: list[onnx.NodeProto]) -> dict[str, onnx.TensorProto]:
+    """Return what Constant nodes hold: some exporters write every weight as one."""
+    return {
+        node.output[0]: attribute.t
+        for node in nodes
+        if node.op_type == "Constant"
+        for attribute in node.attribute
+        if attribute.name == "value"
+    }
 
 
 def _weights(nodes: list[onnx.NodeProto], constants: Mapping[str, onnx.TensorProto]) -> Mapping[str, int]:

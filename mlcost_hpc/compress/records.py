@@ -14,6 +14,9 @@ Status = Literal["ok", "no-op", "wrong", "slower", "failed", "not-applicable"]
 STATUSES: tuple[Status, ...] = ("ok", "slower", "wrong", "no-op", "not-applicable", "failed")
 """All statuses, best first: the order in which a report sorts and a ladder prefers candidates."""
 
+Kind = Literal["prepare", "task", "check", "measure"]
+"""What the tasks of an array job do."""
+
 
 class Spread(msgspec.Struct, frozen=True, kw_only=True):
     """How long one call took, over many.
@@ -38,8 +41,10 @@ class Latency(msgspec.Struct, frozen=True, kw_only=True):
         batch: samples per call.
         before: the original.
         after: the candidate.
-        speedup: how many times faster the candidate is: median over the rounds, each a block of both.
-        drift: how much the original's median moved from the first to the second half of the run (0.1 = 10 %).
+        speedup: how many times faster the candidate is: median over the rounds, each a block of both; of
+            processor time where a call has one thread, else of the wall clock.
+        drift: how much the original's median moved from the first to the second half of the run, by the same
+            clock (0.1 = 10 %).
         repeats: how often the whole was measured again because of drift.
     """
 
@@ -121,6 +126,26 @@ class Place(msgspec.Struct, frozen=True, kw_only=True):
     job: str = ""
 
 
+class Measurement(msgspec.Struct, frozen=True, kw_only=True):
+    """A candidate measured again after its task.
+
+    Attributes:
+        task: the task's id.
+        place: where.
+        latency: one entry a batch size.
+        load_s: seconds to load the artefact.
+        seconds: wall time of it all.
+        finished: when, seconds since 1970.
+    """
+
+    task: str
+    place: Place
+    latency: tuple[Latency, ...]
+    load_s: float
+    seconds: float
+    finished: float
+
+
 class Result(msgspec.Struct, frozen=True, kw_only=True):
     """The row of one task.
 
@@ -131,7 +156,7 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
         status: one word that may not lie.
         reason: why this status, in one line.
         next_step: what the user can do about it; empty when nothing need be done.
-        cause: class of a failure (``memory``, ``time``, ``disk``, ``calibration``, ...); empty otherwise.
+        cause: class of a failure (``memory``, ``time``, ``disk``, ``data``, ...); empty otherwise.
         size_before: bytes of the original with its external data.
         size_after: bytes of the artefact; None when there is none.
         gzip_after: bytes of the artefact after gzip: what zeros in the weights are worth.

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from mlcost_hpc.compress.records import STATUSES, Status
 from mlcost_hpc.errors import CompressError
 
 if TYPE_CHECKING:
@@ -51,10 +52,12 @@ class Rung:
     Attributes:
         name: what people read.
         options: the method's options for this rung.
+        mends: verdicts on the rung before it for which it is worth trying; what cannot help is not tried.
     """
 
     name: str
     options: Any
+    mends: frozenset[Status] = frozenset(STATUSES)
 
 
 @dataclass(frozen=True, kw_only=True)

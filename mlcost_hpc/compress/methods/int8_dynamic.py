@@ -38,14 +38,16 @@ def rungs(subject: Subject, options: Int8DynamicOptions, shop: Workshop) -> Sequ
     import msgspec
 
     narrow = tuple(op for op in options.ops if op in ("MatMul", "Gemm"))
-    variants = {
-        "one scale a tensor": options,
-        "one scale a channel": msgspec.structs.replace(options, per_channel=True),
-        "one scale a channel, matrix products only": msgspec.structs.replace(
-            options, per_channel=True, ops=narrow
+    channel = msgspec.structs.replace(options, per_channel=True)
+    return [
+        Rung(name="one scale a tensor", options=options),
+        Rung(name="one scale a channel", options=channel, mends=frozenset({"wrong", "failed"})),
+        Rung(
+            name="one scale a channel, matrix products only",
+            options=msgspec.structs.replace(channel, ops=narrow),
+            mends=frozenset({"wrong", "failed", "slower"}),
         ),
-    }
-    return [Rung(name=name, options=value) for name, value in variants.items()]
+    ]
 
 
 def apply(subject: Subject, rung: Rung, shop: Workshop) -> Subject:

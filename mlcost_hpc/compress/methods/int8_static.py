@@ -19,9 +19,13 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from mlcost_hpc.compress.feeds import Feeds
+    from mlcost_hpc.compress.records import Status
 
 HEAVY = ("Conv", "ConvTranspose", "MatMul", "Gemm")
 """Where the time goes; quantizing more saves little and can ruin a model."""
+
+_WITH_TABLES = (*HEAVY, "Gather")
+"""And where the rest of the bytes are: tables of embeddings."""
 
 Calibration = Literal["minmax", "percentile", "entropy"]
 
@@ -45,17 +49,33 @@ class Int8StaticOptions(Options, frozen=True, kw_only=True):
 def rungs(subject: Subject, options: Int8StaticOptions, shop: Workshop) -> Sequence[Rung]:  # noqa: ARG001
     """Return from all operators down to the heavy ones, without sensitive layers, with other ranges."""
     change = msgspec.structs.replace
-    heavy = change(options, ops=HEAVY)
-    ladder = {
-        "all operators, a scale a channel": options,
-        "heavy operators": heavy,
-        "heavy operators, a scale a tensor": change(heavy, per_channel=False),
-        "heavy operators, worst tenth in fp32": change(heavy, exclude_worst=0.1),
-        "heavy operators, worst third in fp32": change(heavy, exclude_worst=0.34),
+    heavy = change(options, ops=_WITH_TABLES)
+    fewer: frozenset[Status] = frozenset({"failed", "wrong", "slower", "no-op"})
+    coarser: frozenset[Status] = frozenset({"failed", "slower", "no-op"})
+    finer: frozenset[Status] = frozenset({"wrong"})
+    return [
+        Rung(name="all operators, a scale a channel", options=options),
+        Rung(name="heavy operators", options=heavy, mends=fewer),
+        Rung(
+            name="heavy operators, a scale a tensor", options=change(heavy, per_channel=False), mends=coarser
+        ),
+        Rung(
+            name="heavy operators, worst tenth in fp32",
+            options=change(heavy, exclude_worst=0.1),
+            mends=finer,
+        ),
+        Rung(
+            name="heavy operators, worst third in fp32",
+            options=change(heavy, exclude_worst=0.34),
+            mends=finer,
+        ),
         # Last, since finding percentiles takes many times as long as finding extremes.
-        "heavy operators, percentile ranges": change(heavy, calibration="percentile"),
-    }
-    return [Rung(name=name, options=value) for name, value in ladder.items()]
+        Rung(
+            name="heavy operators, percentile ranges",
+            options=change(heavy, calibration="percentile"),
+            mends=finer,
+        ),
+    ]
 
 
 def apply(subject: Subject, rung: Rung, shop: Workshop) -> Subject:

@@ -56,7 +56,10 @@ class _RungOptions(msgspec.Struct, frozen=True, kw_only=True):
 def rungs(subject: Subject, options: QatOptions, shop: Workshop) -> Sequence[Rung]:
     """Return the rungs of the quantizer; the training is done once for all of them."""
     ladder = int8_static.rungs(subject, int8_static.Int8StaticOptions(), shop)
-    return [Rung(name=rung.name, options=_RungOptions(training=options, quantizing=rung)) for rung in ladder]
+    return [
+        Rung(name=rung.name, options=_RungOptions(training=options, quantizing=rung), mends=rung.mends)
+        for rung in ladder
+    ]
 
 
 def apply(subject: Subject, rung: Rung, shop: Workshop) -> Subject:

@@ -7,14 +7,14 @@ from pathlib import Path
 import pytest
 
 from mlcost_hpc.compress.auto import suitable
-from mlcost_hpc.compress.candidate import Candidate
+from mlcost_hpc.compress.candidate import Candidate, better
 from mlcost_hpc.compress.failure import explain, explain_exit
 from mlcost_hpc.compress.feeds import random_feeds
 from mlcost_hpc.compress.ladder import Climb, climb
 from mlcost_hpc.compress.methods.base import NotApplicableError, Subject, Workshop
 from mlcost_hpc.compress.onnxfile import OnnxFacts, Port, inspect
 from mlcost_hpc.compress.recipes import chain
-from mlcost_hpc.compress.records import Latency, Score, Spread, Status
+from mlcost_hpc.compress.records import STATUSES, Latency, Score, Spread, Status
 from mlcost_hpc.compress.runtime import LoadError
 from mlcost_hpc.errors import CompressError
 
@@ -38,13 +38,13 @@ def shop(tmp_path: Path) -> Workshop:
     )
 
 
-def candidate(subject: Subject, status: Status, speed: float) -> Candidate:
+def candidate(subject: Subject, status: Status, speed: float, error: float = 0.0) -> Candidate:
     spread = Spread(p10=1, p50=1, p90=1, calls=1)
     return Candidate(
         path=subject.onnx,
         facts=inspect(subject.onnx),
         changed={},
-        score=Score(metric="m", relative_error=0, largest_difference=0, samples=1, data="d"),
+        score=Score(metric="m", relative_error=error, largest_difference=0, samples=1, data="d"),
         latency=(Latency(batch=1, before=spread, after=spread, speedup=speed),),
         status=status,
         reason="judged",
@@ -79,12 +79,37 @@ def test_the_ladder_stops_at_the_first_rung_within_the_limits(linear: Path, shop
 
 def test_the_best_candidate_is_kept_when_no_rung_reaches_the_limits(linear: Path, shop: Workshop) -> None:
     """Slower is better than wrong; of two slower ones the faster is kept."""
-    verdicts: list[tuple[Status, float]] = [("wrong", 3), ("slower", 0.8), ("slower", 0.9), ("no-op", 1)]
-    way = climb_with([*verdicts, ("wrong", 5), ("wrong", 6)], linear, shop)
+    way = climb_with([("wrong", 3), ("slower", 0.8), ("slower", 0.9)], linear, shop)
     assert not way.reached
     assert way.best is not None
     assert (way.best.status, way.best.latency[0].speedup) == ("slower", 0.9)
-    assert len(way.attempts) == 6
+
+
+def test_a_rung_that_cannot_mend_the_verdict_is_not_tried(linear: Path, shop: Workshop) -> None:
+    """Layers kept in fp32 help against wrong answers, not against slowness; coarser scales the other way."""
+    slow = climb_with([("slower", 0.8)] * 3, linear, shop)
+    wrong = climb_with([("wrong", 2.0)] * 5, linear, shop)
+    assert [attempt.rung.partition(": ")[2] for attempt in slow.attempts] == [
+        "all operators, a scale a channel",
+        "heavy operators",
+        "heavy operators, a scale a tensor",
+    ]
+    assert [attempt.rung.partition(": ")[2] for attempt in wrong.attempts] == [
+        "all operators, a scale a channel",
+        "heavy operators",
+        "heavy operators, worst tenth in fp32",
+        "heavy operators, worst third in fp32",
+        "heavy operators, percentile ranges",
+    ]
+
+
+def test_of_wrong_candidates_the_least_wrong_is_the_best(linear: Path) -> None:
+    """A candidate that is fast and far off is no better than one that is slow and nearly right."""
+    near, far = (
+        candidate(Subject(onnx=linear), "wrong", speed, error) for speed, error in ((1, 0.2), (9, 5))
+    )
+    assert better(near, far, STATUSES)
+    assert not better(far, near, STATUSES)
 
 
 def test_no_further_rung_is_begun_when_the_time_is_up(linear: Path, shop: Workshop) -> None:

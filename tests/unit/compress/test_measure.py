@@ -39,8 +39,9 @@ def test_drift_is_seen() -> None:
 
 def test_drift_makes_the_measurement_start_again(monkeypatch: pytest.MonkeyPatch) -> None:
     """The least disturbed of several measurements is kept, and how many there were."""
-    disturbed = [([1.0] * 4, [1.0] * 4)] * 5 + [([2.0] * 4, [2.0] * 4)] * 5
-    quiet = [([1.0] * 4, [0.5] * 4)] * 10
+    half, one, two = ([measure.Timed(wall=seconds, counted=seconds)] * 4 for seconds in (0.5, 1.0, 2.0))
+    disturbed = [(one, one)] * 5 + [(two, two)] * 5
+    quiet = [(one, half)] * 10
     answers = iter([disturbed, quiet])
     monkeypatch.setattr(measure, "_rounds", lambda *_: next(answers))
     latency = measure.compare(lambda: None, lambda: None, batch=1, seconds=0.01)
