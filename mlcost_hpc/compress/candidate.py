@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     import numpy as np
-    import onnxruntime as ort
 
     Array = np.ndarray[Any, Any]
 
@@ -40,6 +39,7 @@ class Effort(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         seconds: time to spend on each batch size.
         rounds: blocks in which original and candidate take turns.
+        pairs: how often both are opened anew.
         batches: at most so many batch sizes, the largest first.
         repeats: how often a disturbed measurement is done again.
         worth_timing: verdicts on size and answers with which a candidate's speed still matters.
@@ -47,15 +47,16 @@ class Effort(msgspec.Struct, frozen=True, kw_only=True):
 
     seconds: float
     rounds: int
+    pairs: int
     batches: int
     repeats: int
     worth_timing: frozenset[Status] = frozenset(STATUSES)
 
 
-QUICK = Effort(seconds=0.4, rounds=5, batches=1, repeats=0, worth_timing=frozenset({"ok"}))
+QUICK = Effort(seconds=0.4, rounds=5, pairs=1, batches=1, repeats=0, worth_timing=frozenset({"ok"}))
 """Enough to choose a rung."""
 
-THOROUGH = Effort(seconds=2.0, rounds=10, batches=100, repeats=3)
+THOROUGH = Effort(seconds=2.0, rounds=12, pairs=3, batches=100, repeats=3)
 """For the row of the table."""
 
 
@@ -114,8 +115,7 @@ def weigh(path: Path, shared: Shared, model: Model, settings: Settings, effort: 
     )
     latency: tuple[Latency, ...] = ()
     if verdict(latency=())[0] in effort.worth_timing:
-        before = open_session(shared.original, settings.threads)
-        latency = measure_all(before, after, shared, settings, effort)
+        latency = measure_all(path, shared, settings, effort)
     status, reason = verdict(latency=latency)
     return Candidate(
         path=path,
@@ -129,14 +129,8 @@ def weigh(path: Path, shared: Shared, model: Model, settings: Settings, effort: 
     )
 
 
-def measure_all(
-    before: ort.InferenceSession,
-    after: ort.InferenceSession,
-    shared: Shared,
-    settings: Settings,
-    effort: Effort,
-) -> tuple[Latency, ...]:
-    """Return the latency at each batch size that the model takes."""
+def measure_all(path: Path, shared: Shared, settings: Settings, effort: Effort) -> tuple[Latency, ...]:
+    """Return the latency of original and candidate at each batch size that the model takes."""
     sizes = settings.batches if shared.facts.any_batch and shared.feeds.batched else (1,)
     sizes = tuple(sorted(sizes)[-effort.batches :])
     found = []
@@ -145,11 +139,11 @@ def measure_all(
         inputs = shared.feeds.at(0, count)
         found.append(
             measure.compare(
-                _call(before, inputs),
-                _call(after, inputs),
+                partial(_open_pair, shared.original, path, settings.threads, inputs),
                 batch=count,
                 seconds=effort.seconds,
                 rounds=effort.rounds,
+                pairs=effort.pairs,
                 repeats=effort.repeats,
                 clock=measure.clock_of(settings.threads),
             )
@@ -165,8 +159,9 @@ def gzip_size(path: Path) -> int:
     return counter.count
 
 
-def _call(session: ort.InferenceSession, inputs: dict[str, Any]) -> measure.Call:
-    return lambda: session.run(None, inputs)
+def _open_pair(before: Path, after: Path, threads: int, inputs: dict[str, Any]) -> measure.Pair:
+    first, second = open_session(before, threads), open_session(after, threads)
+    return partial(first.run, None, inputs), partial(second.run, None, inputs)
 
 
 class _Counter(io.RawIOBase):

@@ -15,6 +15,9 @@ if TYPE_CHECKING:
 SPEED_NOISE = 0.03
 """Ratios of interleaved medians repeat to about 3 %: a speed-up is only called too small beyond that."""
 
+LARGEST_NOISE = 0.06
+"""Or beyond two standard errors of the measurement itself, but never beyond this."""
+
 
 def judge(
     limits: Limits,
@@ -82,8 +85,8 @@ def _wrong(limits: Limits, score: Score) -> tuple[Status, str] | None:
 
 
 def _slower(limits: Limits, latency: Sequence[Latency]) -> tuple[Status, str] | None:
-    worst = min(latency, key=lambda item: item.speedup, default=None)
-    if worst is None or worst.speedup >= limits.min_speedup * (1 - SPEED_NOISE):
+    worst = min(latency, key=lambda item: item.speedup + noise(item), default=None)
+    if worst is None or worst.speedup >= limits.min_speedup * (1 - noise(worst)):
         return None
     others = [item for item in latency if item is not worst]
     also = "".join(f", x{item.speedup:.2f} at batch {item.batch}" for item in others)
@@ -94,6 +97,11 @@ def _slower(limits: Limits, latency: Sequence[Latency]) -> tuple[Status, str] | 
             f"(at least x{limits.min_speedup:g} is asked)"
         ),
     )
+
+
+def noise(latency: Latency) -> float:
+    """Return by how much a speed-up may be off, as a fraction."""
+    return min(LARGEST_NOISE, max(SPEED_NOISE, 2 * latency.uncertainty))
 
 
 def _praise(shrink: float, score: Score, latency: Sequence[Latency]) -> str:

@@ -1,12 +1,15 @@
 """Latency that means something on a shared node: original and candidate in turns, in one pinned process.
 
 A neighbour on the node doubles every number, but it doubles both; so ratios are what is reported, and when
-the original's own median moves in the middle of a measurement the whole is done again. Ratios of calls with
-one thread are those of processor time: what a call waited for a core that a neighbour had is not its own.
+the original's own median moves in the middle of a measurement, or the ratios scatter, it is done again.
+Ratios of calls with one thread are those of processor time: what a call waited for a core that a neighbour
+had is not its own. And since where a model happens to lie in memory is worth several per cent, both are
+opened anew a few times.
 """
 
 from __future__ import annotations
 
+import math
 import statistics
 import time
 from collections.abc import Callable, Sequence
@@ -15,9 +18,10 @@ from typing import NamedTuple
 from mlcost_hpc.compress.records import Latency, Spread
 
 LARGEST_DRIFT = 0.10
+LARGEST_UNCERTAINTY = 0.02
 _FEWEST_CALLS = 1
 _MOST_CALLS = 200
-_FEWEST_ROUNDS = 5
+_FEWEST_ROUNDS = 3
 _LONG_CALL_S = 0.05
 """Seconds of a call beyond which caches that have to be warmed no longer matter."""
 
@@ -33,6 +37,8 @@ class Timed(NamedTuple):
 
 
 Round = tuple[list[Timed], list[Timed]]
+Pair = tuple[Call, Call]
+"""One call of the original and one of the candidate."""
 
 
 def clock_of(threads: int) -> Clock:
@@ -41,35 +47,35 @@ def clock_of(threads: int) -> Clock:
 
 
 def compare(
-    before: Call,
-    after: Call,
+    open_pair: Callable[[], Pair],
     *,
     batch: int,
     seconds: float,
     rounds: int = 10,
+    pairs: int = 1,
     repeats: int = 3,
     clock: Clock = time.perf_counter,
 ) -> Latency:
     """Return how long both calls take, measured in turns for about ``seconds``.
 
     Args:
-        before: one call of the original.
-        after: one call of the candidate.
+        open_pair: opens original and candidate and returns how each is called.
         batch: samples per call, for the record.
         seconds: time to spend; slow models get fewer rounds and one call a round, and take what they take.
         rounds: blocks in which the two take turns.
-        repeats: how often to measure again while the original drifts.
+        pairs: how often both are opened anew in a measurement.
+        repeats: how often to measure again while the original drifts or the ratios scatter.
         clock: whose ratios count, see :func:`clock_of`.
     """
-    both = min(_timed(before, clock).wall + _timed(after, clock).wall for _ in range(2))
-    calls = max(_FEWEST_CALLS, min(_MOST_CALLS, round(seconds / rounds / max(both, 1e-7))))
-    rounds = min(rounds, max(_FEWEST_ROUNDS, round(2 * seconds / max(both, 1e-7))))
     best: Latency | None = None
     for repeat in range(repeats + 1):
-        latency = _latency(_rounds(before, after, calls, rounds, clock), batch, repeat)
-        if best is None or latency.drift < best.drift:
+        found: list[Round] = []
+        for _ in range(pairs):
+            found += _turns(open_pair(), seconds / pairs, -(-rounds // pairs), clock)
+        latency = _latency(found, batch, repeat)
+        if best is None or _disturbance(latency) < _disturbance(best):
             best = latency
-        if latency.drift <= LARGEST_DRIFT:
+        if _disturbance(latency) <= 1:
             break
     assert best is not None  # noqa: S101 - the loop ran
     return best
@@ -94,6 +100,31 @@ def drift_of(times: Sequence[float]) -> float:
         return 0.0
     first, second = spread(times[:half]).p50, spread(times[half:]).p50
     return abs(second - first) / first
+
+
+def uncertainty_of(ratios: Sequence[float]) -> float:
+    """Return the standard error of the median of ratios, from the middle half of them.
+
+    1.2533 sigma / sqrt(n) for the median of a normal distribution, whose middle half is 1.349 sigma wide.
+    """
+    if len(ratios) < 4:
+        return 0.0
+    low, _, high = statistics.quantiles(ratios, n=4)
+    return 1.2533 * (high - low) / 1.349 / math.sqrt(len(ratios))
+
+
+def _disturbance(latency: Latency) -> float:
+    """Return how disturbed a measurement was; up to 1 it is good enough."""
+    return max(latency.drift / LARGEST_DRIFT, latency.uncertainty / LARGEST_UNCERTAINTY)
+
+
+def _turns(pair: Pair, seconds: float, rounds: int, clock: Clock) -> list[Round]:
+    """Warm both up and time them in turns for about ``seconds``."""
+    before, after = pair
+    both = min(_timed(before, clock).wall + _timed(after, clock).wall for _ in range(2))
+    calls = max(_FEWEST_CALLS, min(_MOST_CALLS, round(seconds / rounds / max(both, 1e-7))))
+    fewer = min(rounds, max(_FEWEST_ROUNDS, round(2 * seconds / max(both, 1e-7))))
+    return _rounds(before, after, calls, fewer, clock)
 
 
 def _rounds(before: Call, after: Call, calls: int, count: int, clock: Clock) -> list[Round]:
@@ -122,6 +153,7 @@ def _latency(rounds: Sequence[Round], batch: int, repeat: int) -> Latency:
         before=spread([times.wall for times in before]),
         after=spread([times.wall for times in after]),
         speedup=round(statistics.median(ratios), 4),
+        uncertainty=round(uncertainty_of(ratios), 4),
         drift=round(drift_of([times.counted for times in before]), 4),
         repeats=repeat,
     )

@@ -43,15 +43,17 @@ class Latency(msgspec.Struct, frozen=True, kw_only=True):
         after: the candidate.
         speedup: how many times faster the candidate is: median over the rounds, each a block of both; of
             processor time where a call has one thread, else of the wall clock.
+        uncertainty: standard error of the speed-up, from how the rounds scatter (0.02 = 2 %).
         drift: how much the original's median moved from the first to the second half of the run, by the same
             clock (0.1 = 10 %).
-        repeats: how often the whole was measured again because of drift.
+        repeats: how often the whole was measured again because it was disturbed.
     """
 
     batch: int
     before: Spread
     after: Spread
     speedup: float
+    uncertainty: float = 0.0
     drift: float = 0.0
     repeats: int = 0
 
