@@ -14,32 +14,33 @@ from mlcost_hpc.compress.evaluate import load_function
 from mlcost_hpc.compress.methods.base import (
     Method,
     NotApplicableError,
-    Options,
     Rung,
     Subject,
     Workshop,
     need_module,
-    need_training,
     only_rung,
 )
-from mlcost_hpc.compress.methods.exported import exported
-from mlcost_hpc.compress.methods.training import clone, fit, label_loss, tensors
+from mlcost_hpc.compress.methods.training import (
+    Lesson,
+    Loss,
+    TrainingOptions,
+    clone,
+    exported,
+    fit,
+    lesson_of,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     import torch
     from torch import nn
 
 
-class DistilOptions(Options, frozen=True, kw_only=True):
+class DistilOptions(TrainingOptions, frozen=True, kw_only=True):
     """Options.
 
     Attributes:
         student: function that builds the small network (an absolute ``file.py:function`` or
             ``package.module:function``); else the model as the steps before left it.
-        epochs: passes over the training data.
-        lr: highest learning rate.
         temperature: softens both sides' scores.
         weight: part of the loss that is the teacher's; the rest is the labels'.
         control: also train without the teacher, and report both.
@@ -47,7 +48,7 @@ class DistilOptions(Options, frozen=True, kw_only=True):
 
     student: str | None = None
     epochs: Annotated[int, msgspec.Meta(gt=0)] = 10
-    lr: float = 2e-3
+    lr: Annotated[float, msgspec.Meta(gt=0)] = 2e-3
     temperature: float = 4.0
     weight: Annotated[float, msgspec.Meta(ge=0, le=1)] = 0.9
     control: bool = True
@@ -62,32 +63,28 @@ def apply(subject: Subject, rung: Rung, shop: Workshop) -> Subject:
     import torch
 
     options: DistilOptions = rung.options
-    inputs, labels = tensors(need_training(shop))
-    if labels.is_floating_point():
+    alone = lesson_of(shop)
+    if alone.targets.is_floating_point():
         raise NotApplicableError("distillation here needs labels that are classes")
     teacher = torch.from_numpy(shop.teacher())
-    start = _student(options, subject, shop.seed)
-    targets = torch.cat([teacher, labels.to(teacher.dtype)[:, None]], dim=1)
-    taught = clone(start)
-    fit(
-        taught,
-        inputs,
-        targets,
-        distillation_loss(options.temperature, options.weight),
-        epochs=options.epochs,
-        lr=options.lr,
-        seed=shop.seed,
+    taught = Lesson(
+        inputs=alone.inputs,
+        targets=torch.cat([teacher, alone.targets.to(teacher.dtype)[:, None]], dim=1),
+        loss=distillation_loss(options.temperature, options.weight),
     )
+    start = _student(options, subject, shop.seed)
     if options.control:
-        alone = clone(start)
-        fit(alone, inputs, labels, label_loss(labels), epochs=options.epochs, lr=options.lr, seed=shop.seed)
-        shop.controls["without the teacher"] = exported(alone, shop, "control").onnx
-    return exported(taught, shop, "distilled")
+        shop.controls["without the teacher"] = _learned(start, alone, options, shop, "control").onnx
+    return _learned(start, taught, options, shop, "distilled")
 
 
-def distillation_loss(
-    temperature: float, weight: float
-) -> Callable[[torch.Tensor, torch.Tensor], torch.Tensor]:
+def _learned(start: nn.Module, lesson: Lesson, options: DistilOptions, shop: Workshop, name: str) -> Subject:
+    student = clone(start).train()
+    fit(student, lesson, options, seed=shop.seed)
+    return exported(student.eval(), shop, name)
+
+
+def distillation_loss(temperature: float, weight: float) -> Loss:
     """Return the loss on (scores, [teacher's scores, class]).
 
     ``weight * T^2 * KL(teacher / T, student / T) + (1 - weight) * cross entropy``, after Hinton, Vinyals and

@@ -14,16 +14,12 @@ import msgspec
 from mlcost_hpc.compress.methods.base import (
     Method,
     NotApplicableError,
-    Options,
     Rung,
     Subject,
     Workshop,
-    need_module,
-    need_training,
 )
-from mlcost_hpc.compress.methods.exported import exported
 from mlcost_hpc.compress.methods.quiet import quiet
-from mlcost_hpc.compress.methods.training import clone, fit, label_loss, tensors
+from mlcost_hpc.compress.methods.training import TrainingOptions, examples, retrained
 from mlcost_hpc.compress.runtime import first_line
 
 if TYPE_CHECKING:
@@ -33,18 +29,15 @@ if TYPE_CHECKING:
     from torch import nn
 
 
-class PruneChannelsOptions(Options, frozen=True, kw_only=True):
+class PruneChannelsOptions(TrainingOptions, frozen=True, kw_only=True):
     """Options.
 
     Attributes:
         ratio: part of the channels that go.
-        epochs: passes of fine-tuning; 0 when a later step trains.
-        lr: highest learning rate.
     """
 
     ratio: Annotated[float, msgspec.Meta(gt=0, lt=1)] = 0.5
-    epochs: Annotated[int, msgspec.Meta(ge=0)] = 3
-    lr: float = 2e-3
+    lr: Annotated[float, msgspec.Meta(gt=0)] = 2e-3
 
 
 def rungs(subject: Subject, options: PruneChannelsOptions, shop: Workshop) -> Sequence[Rung]:  # noqa: ARG001
@@ -66,26 +59,17 @@ def apply(subject: Subject, rung: Rung, shop: Workshop) -> Subject:
         NotApplicableError: no torch module, no training data, or nothing that can be pruned.
     """
     options: PruneChannelsOptions = rung.options
-    module = clone(need_module(subject))
-    inputs, labels = tensors(need_training(shop))
-    example = [item[:2] for item in inputs]
-    before = sum(parameter.numel() for parameter in module.parameters())
-    with quiet():
-        prune(module, example, options.ratio)
-    after = sum(parameter.numel() for parameter in module.parameters())
-    if after >= before:
-        raise NotApplicableError("no channel could be removed")
-    shop.notes.append(f"{before:,} -> {after:,} weights")
-    fit(
-        module,
-        inputs,
-        labels,
-        label_loss(labels),
-        epochs=options.epochs,
-        lr=options.lr,
-        seed=shop.seed,
-    )
-    return exported(module, shop, "pruned-channels")
+
+    def smaller(module: nn.Module) -> None:
+        before = sum(parameter.numel() for parameter in module.parameters())
+        with quiet():
+            prune(module, examples(shop, 2), options.ratio)
+        after = sum(parameter.numel() for parameter in module.parameters())
+        if after >= before:
+            raise NotApplicableError("no channel could be removed")
+        shop.notes.append(f"{before:,} -> {after:,} weights")
+
+    return retrained(subject, options, shop, "pruned-channels", smaller)
 
 
 def prune(module: nn.Module, example: list[torch.Tensor], ratio: float) -> None:

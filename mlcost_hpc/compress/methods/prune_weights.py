@@ -12,33 +12,26 @@ import msgspec
 
 from mlcost_hpc.compress.methods.base import (
     Method,
-    Options,
     Rung,
     Subject,
     Workshop,
-    need_module,
-    need_training,
     only_rung,
 )
-from mlcost_hpc.compress.methods.training import clone, fit, label_loss, tensors
+from mlcost_hpc.compress.methods.training import AfterStep, TrainingOptions, retrained
 
 if TYPE_CHECKING:
     import torch
     from torch import nn
 
 
-class PruneWeightsOptions(Options, frozen=True, kw_only=True):
-    """Options.
+class PruneWeightsOptions(TrainingOptions, frozen=True, kw_only=True):
+    """Options; the zeros are kept while training.
 
     Attributes:
         ratio: part of the weights that become zero.
-        epochs: passes of fine-tuning with the zeros kept.
-        lr: highest learning rate.
     """
 
     ratio: Annotated[float, msgspec.Meta(gt=0, lt=1)] = 0.8
-    epochs: Annotated[int, msgspec.Meta(ge=0)] = 3
-    lr: float = 1e-3
 
 
 def apply(subject: Subject, rung: Rung, shop: Workshop) -> Subject:
@@ -47,34 +40,22 @@ def apply(subject: Subject, rung: Rung, shop: Workshop) -> Subject:
     Raises:
         NotApplicableError: no torch module or no training data.
     """
-    from mlcost_hpc.compress.methods.exported import exported
-
     options: PruneWeightsOptions = rung.options
-    module = clone(need_module(subject))
-    masks = smallest_out(module, options.ratio)
 
-    def keep_zeros() -> None:
-        for weight, mask in masks:
-            weight.data.mul_(mask)
+    def sparser(module: nn.Module) -> AfterStep:
+        masks = smallest_out(module, options.ratio)
 
-    keep_zeros()
-    if options.epochs:
-        inputs, labels = tensors(need_training(shop))
-        loss = label_loss(labels)
-        fit(
-            module,
-            inputs,
-            labels,
-            loss,
-            epochs=options.epochs,
-            lr=options.lr,
-            seed=shop.seed,
-            after_step=keep_zeros,
-        )
+        def keep_zeros() -> None:
+            for weight, mask in masks:
+                weight.data.mul_(mask)
+
+        keep_zeros()
+        return keep_zeros
+
     shop.notes.append(
         f"{100 * options.ratio:.0f} % of the weights are zero: see the size after gzip, not the speed"
     )
-    return exported(module, shop, "pruned-weights")
+    return retrained(subject, options, shop, "pruned-weights", sparser)
 
 
 def smallest_out(module: nn.Module, ratio: float) -> list[tuple[torch.Tensor, torch.Tensor]]:

@@ -15,16 +15,20 @@ from mlcost_hpc.compress.methods import int8_static
 from mlcost_hpc.compress.methods.base import (
     Method,
     NotApplicableError,
-    Options,
     Rung,
     Subject,
     Workshop,
     need_module,
-    need_training,
 )
-from mlcost_hpc.compress.methods.exported import exported
 from mlcost_hpc.compress.methods.quiet import quiet
-from mlcost_hpc.compress.methods.training import clone, fit_prepared, label_loss, tensors
+from mlcost_hpc.compress.methods.training import (
+    TrainingOptions,
+    clone,
+    examples,
+    exported,
+    fit,
+    lesson_of,
+)
 from mlcost_hpc.compress.runtime import first_line
 
 if TYPE_CHECKING:
@@ -34,16 +38,11 @@ if TYPE_CHECKING:
     from torch import nn
 
 
-class QatOptions(Options, frozen=True, kw_only=True):
-    """Options.
-
-    Attributes:
-        epochs: passes over the training data.
-        lr: highest learning rate; small, since the model is trained already.
-    """
+class QatOptions(TrainingOptions, frozen=True, kw_only=True):
+    """Options; the learning rate is small, since the model is trained already."""
 
     epochs: Annotated[int, msgspec.Meta(gt=0)] = 2
-    lr: float = 1e-4
+    lr: Annotated[float, msgspec.Meta(gt=0)] = 1e-4
 
 
 class _RungOptions(msgspec.Struct, frozen=True, kw_only=True):
@@ -78,17 +77,15 @@ def apply(subject: Subject, rung: Rung, shop: Workshop) -> Subject:
 
 def _trained(subject: Subject, options: QatOptions, shop: Workshop) -> nn.Module:
     module = clone(need_module(subject))
-    inputs, labels = tensors(need_training(shop))
+    lesson = lesson_of(shop)
     try:
         with quiet():
-            prepared = with_rounding(module, [item[:4] for item in inputs])
+            prepared = with_rounding(module, examples(shop, 4))
     except ImportError:
         raise NotApplicableError("needs torchao: pip install 'mlcost-hpc[compress]'") from None
     except Exception as error:
         raise NotApplicableError(f"torchao cannot follow this model: {first_line(error)}") from error
-    fit_prepared(
-        prepared, inputs, labels, label_loss(labels), epochs=options.epochs, lr=options.lr, seed=shop.seed
-    )
+    fit(prepared, lesson, options, seed=shop.seed)
     own = module.state_dict()
     learned = {name: value for name, value in prepared.state_dict().items() if name in own}
     if not any(name.endswith("weight") for name in learned):
