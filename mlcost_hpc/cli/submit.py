@@ -89,7 +89,7 @@ def submit(
         context, account=need.account, per_hour=best.per_hour, time_s=best.forecast.time_limit_s,
         gpu_model=best.offer.gpu_model, gpus=best.gpus, over_budget=over_budget,
     )  # fmt: skip
-    name = job_name or _name_of(command)
+    name = (directives or {}).get("job-name") or job_name or _name_of(command)
     order = _Order(
         launcher, choice, command, name, (run_dir or launcher.new_run_dir(name)).absolute(), comment
     )
@@ -116,7 +116,7 @@ class _Order(NamedTuple):
     def hand_written(self, directives: dict[str, str], *, dry_run: bool) -> Submission | None:
         from mlcost_hpc.launch.passthrough import filled_in
 
-        options = filled_in(directives, self.choice)
+        options = filled_in(directives, self.choice, self.name)
         if self.comment:
             # Its own comment stays: what sbatch is given takes the place of the script's line.
             options.append(
@@ -125,7 +125,10 @@ class _Order(NamedTuple):
         if dry_run:
             click.echo(shlex.join(["sbatch", *options, *self.words]))
             return None
-        return self.launcher.submit_script(self.words, options, self.choice, run_dir=self.run_dir)
+        return self.launcher.submit_script(
+            self.words, options, self.choice, name=self.name, run_dir=self.run_dir,
+            log=directives.get("output", "slurm-%j.out"),
+        )  # fmt: skip
 
     def function(self, *, dry_run: bool) -> Submission | None:
         named: dict[str, Any] = {"name": self.name, "run_dir": self.run_dir, "comment": self.comment}

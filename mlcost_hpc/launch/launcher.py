@@ -192,7 +192,14 @@ class Launcher(ScriptMaker):
         return self.record(record, choice, job.job_id)
 
     def submit_script(
-        self, words: Sequence[str], options: Sequence[str], choice: Choice, *, run_dir: Path
+        self,
+        words: Sequence[str],
+        options: Sequence[str],
+        choice: Choice,
+        *,
+        name: str,
+        run_dir: Path,
+        log: str,
     ) -> Submission:
         """Submit a hand-written batch script as it is; the run folder keeps a copy.
 
@@ -200,7 +207,9 @@ class Launcher(ScriptMaker):
             words: the script and its arguments.
             options: options of sbatch for what the script leaves open.
             choice: where it goes.
+            name: job name.
             run_dir: folder of the record.
+            log: where the script's output goes, with Slurm's patterns.
 
         Raises:
             SlurmError: when sbatch fails; its own words are in the message.
@@ -210,8 +219,8 @@ class Launcher(ScriptMaker):
         make_folder(run_dir)
         text = Path(words[0]).read_bytes()
         job_id = send_text(text, run_dir, SCRIPT, self.sender, options, arguments=words[1:])
-        script = self.script(words, choice, name=Path(words[0]).stem, run_dir=run_dir)
-        return self.record(msgspec.structs.replace(script, output="as the script says"), choice, job_id)
+        script = self.script(words, choice, name=name, run_dir=run_dir)
+        return self.record(msgspec.structs.replace(script, output=str(Path(log).absolute())), choice, job_id)
 
     def submit_array(self, order: ArrayOrder, choice: Choice) -> tuple[Submission, ...]:
         """Submit an array; as several where the site allows fewer tasks in one.
