@@ -17,7 +17,7 @@ from mlcost_hpc.compress.local import run_here
 from mlcost_hpc.compress.manifest import expand
 from mlcost_hpc.compress.plan import load_plan
 from mlcost_hpc.compress.progress import missing
-from mlcost_hpc.compress.report import throughput_speedup
+from mlcost_hpc.compress.standing import throughput_speedup
 
 ROOT = Path(__file__).resolve().parents[1]
 OUT = ROOT / "build" / "bench"

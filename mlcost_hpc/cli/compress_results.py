@@ -77,7 +77,8 @@ def report(
 @click.option("--prefer", type=click.Choice(["speed", "size"]), default="speed", show_default=True)
 def best(plan: Path, out: Path, prefer: Literal["speed", "size"]) -> None:
     """Copy each model's best candidate within all limits, with a card that makes it again."""
-    from mlcost_hpc.compress.best import choose_best, copy_best
+    from mlcost_hpc.compress.best import copy_best
+    from mlcost_hpc.compress.standing import choose_best
 
     batch, manifest = existing(plan)
     winners = choose_best(batch.results(manifest.tasks), prefer)

@@ -5,9 +5,9 @@
     BATCH/                 private (mode 0700): models and results belong to their owner
       manifest.json        all tasks
       shared/<model key>/  what one model's tasks share: the original as ONNX, its answers
-      results/<task id>/   result.json, the artefact, log.txt, attempts/
+      results/<task id>/   result.json, the artefact, log.txt; checks/ and measured/ on other nodes
       work/<n>.json        lists of tasks, one array job each
-      jobs.json            what was submitted
+      jobs/<job>.json      what was submitted
 
 Every file that others read is written under a unique temporary name, synced and renamed, so that readers on
 other nodes (NFS) see all of it or none, and two tasks that do the same work cannot harm each other.
@@ -53,6 +53,14 @@ class Batch:
         """Return the folder of one task."""
         return self.folder / "results" / task_id
 
+    def checks_folder(self, task_id: str) -> Path:
+        """Return the folder of what other processors answered."""
+        return self.task_folder(task_id) / "checks"
+
+    def measured_folder(self, task_id: str) -> Path:
+        """Return the folder of later measurements."""
+        return self.task_folder(task_id) / "measured"
+
     def result_path(self, task_id: str) -> Path:
         """Return the file of a task's result."""
         return self.task_folder(task_id) / "result.json"
@@ -67,9 +75,12 @@ class Batch:
         self._write(self.so_far_path(result.task), result)
 
     def so_far(self, task_id: str) -> Result | None:
-        """Return the best candidate of a task that did not end, None when it had none."""
+        """Return the best candidate of a task that did not end, None when it had none that can be read."""
         path = self.so_far_path(task_id)
-        return read_json(path, Result) if path.exists() else None
+        try:
+            return read_json(path, Result) if path.exists() else None
+        except CompressError:
+            return None
 
     def write_manifest(self, manifest: Manifest) -> None:
         """Make the folder and write the manifest.
@@ -92,18 +103,28 @@ class Batch:
         """
         return read_json(self.manifest_path, Manifest)
 
-    def result(self, task_id: str) -> Result | None:
-        """Return a task's result, None when it has none yet.
+    def row(self, task: Task) -> Result | None:
+        """Return a task's row, None when it has none yet.
 
-        Raises:
-            CompressError: the file is damaged.
+        A file that is damaged is a failed row which says so: one of a thousand must not hide the others.
         """
-        path = self.result_path(task_id)
-        return read_json(path, Result) if path.exists() else None
+        path = self.result_path(task.id)
+        try:
+            return read_json(path, Result) if path.exists() else None
+        except CompressError as error:
+            return Result(
+                task=task.id,
+                model=task.model,
+                recipe=task.recipe.name,
+                status="failed",
+                reason=str(error),
+                next_step="submit again: the task is done anew",
+                cause="damaged",
+            )
 
     def results(self, tasks: tuple[Task, ...]) -> list[Result]:
-        """Return the results there are, in the order of the tasks."""
-        return [result for task in tasks if (result := self.result(task.id)) is not None]
+        """Return the rows there are, in the order of the tasks."""
+        return [row for task in tasks if (row := self.row(task)) is not None]
 
     def write_result(self, result: Result) -> None:
         """Write a task's result in one step.

@@ -4,35 +4,20 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import msgspec
 
 from mlcost_hpc.compress.manifest import hash_file
-from mlcost_hpc.compress.report import throughput_speedup
 from mlcost_hpc.errors import CompressError
 from mlcost_hpc.train.atomic import write_file
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
     from pathlib import Path
 
     from mlcost_hpc.compress.batch import Batch
     from mlcost_hpc.compress.manifest import Manifest, Task
     from mlcost_hpc.compress.records import Result
-
-Wish = Literal["speed", "size"]
-
-
-def choose_best(results: Sequence[Result], wish: Wish) -> dict[str, Result]:
-    """Return model -> its best candidate within all limits; models without one are missing."""
-    best: dict[str, Result] = {}
-    for result in results:
-        if result.status == "ok" and (
-            result.model not in best or _merit(result, wish) > _merit(best[result.model], wish)
-        ):
-            best[result.model] = result
-    return best
 
 
 def copy_best(batch: Batch, manifest: Manifest, winners: Mapping[str, Result], target: Path) -> list[Path]:
@@ -57,11 +42,6 @@ def copy_best(batch: Batch, manifest: Manifest, winners: Mapping[str, Result], t
             raise CompressError(f"{folder}: {error.strerror}") from error
         folders.append(folder)
     return folders
-
-
-def _merit(result: Result, wish: Wish) -> tuple[float, float]:
-    figures = (throughput_speedup(result) or 0.0, result.shrink or 0.0)
-    return figures if wish == "speed" else figures[::-1]
 
 
 def _card(manifest: Manifest, result: Result) -> str:

@@ -56,6 +56,13 @@ class Check(msgspec.Struct, frozen=True, kw_only=True):
         """True when the answers are the same within the limit."""
         return self.relative_error is not None and self.relative_error <= LARGEST_ERROR
 
+    @property
+    def how_far(self) -> str:
+        """How far the answers are from those of the node where the file was made, in words."""
+        if self.relative_error is None:
+            return "NaN or infinity"
+        return f"off by {self.relative_error:.3g} relative (at most {LARGEST_ERROR:g})"
+
 
 def keep_outputs(artefact: Path, shared: Shared, threads: int) -> None:
     """Keep a candidate's outputs on the first samples beside it."""
@@ -83,7 +90,7 @@ def check_here(batch: Batch, manifest: Manifest, task: Task) -> Check:
     """
     import numpy as np
 
-    result = batch.result(task.id)
+    result = batch.row(task)
     if result is None or not result.artefact:
         raise CompressError(f"{task.model} {task.recipe.name} has no artefact to check")
     shared = ensure_shared(batch, manifest.model(task.model), manifest.settings)
@@ -99,7 +106,7 @@ def check_here(batch: Batch, manifest: Manifest, task: Task) -> Check:
         relative_error=finite(relative),
         agreement=agreement(expected, found, min(SAMPLES, len(shared.feeds))),
     )
-    folder = batch.task_folder(task.id) / "checks"
+    folder = batch.checks_folder(task.id)
     folder.mkdir(exist_ok=True)
     write_file(folder / f"{check.node_class}.json", msgspec.json.encode(check))
     return check
@@ -111,5 +118,4 @@ def read_checks(batch: Batch, task_id: str) -> list[Check]:
     Raises:
         CompressError: a record is damaged.
     """
-    folder = batch.task_folder(task_id) / "checks"
-    return [read_json(path, Check) for path in sorted(folder.glob("[!.]*.json"))]
+    return [read_json(path, Check) for path in sorted(batch.checks_folder(task_id).glob("[!.]*.json"))]

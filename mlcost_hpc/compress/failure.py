@@ -11,7 +11,7 @@ from mlcost_hpc.errors import CompressError
 
 Cause = Literal["memory", "time", "disk", "killed", "crash", "model", "data", "metric", "export", "library"]
 
-PASSING: frozenset[str] = frozenset({"memory", "time", "disk", "killed"})
+PASSING: frozenset[str] = frozenset({"memory", "time", "disk", "killed", "damaged"})
 """Causes that may be gone at the next try: a second submit runs these tasks again."""
 
 _NEXT: dict[str, str] = {

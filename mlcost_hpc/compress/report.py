@@ -11,8 +11,8 @@ import msgspec
 
 from mlcost_hpc.compress.check import Check
 from mlcost_hpc.compress.economics import Prices, economics, pays_back_after
-from mlcost_hpc.compress.pareto import front
-from mlcost_hpc.compress.records import STATUSES, Latency, Result
+from mlcost_hpc.compress.records import STATUSES, Result
+from mlcost_hpc.compress.standing import pareto_tasks, throughput_latency, throughput_speedup
 
 COLUMNS = {
     "model": "model",
@@ -70,37 +70,6 @@ PAGE_COLUMNS = {
     "why": "why not",
 }
 """Columns of the HTML page."""
-
-
-def merits(result: Result) -> tuple[float, ...]:
-    """Return what a candidate is compared by: smaller, faster, and how little it lost; higher is better."""
-    score = result.score
-    quality = 0.0
-    if score is not None:
-        loss = score.loss if score.loss is not None else score.relative_error
-        quality = float("-inf") if loss is None else -round(loss, 6)
-    return (round(result.shrink or 0.0, 2), round(throughput_speedup(result) or 0.0, 2), quality)
-
-
-def pareto_tasks(results: Sequence[Result]) -> set[str]:
-    """Return the tasks on the front of their model; only those that keep to all limits can be."""
-    models = {result.model for result in results}
-    return {
-        result.task
-        for model in models
-        for result in front([r for r in results if r.model == model and r.status == "ok"], merits)
-    }
-
-
-def throughput_latency(result: Result) -> Latency | None:
-    """Return the latency at the largest batch size."""
-    return max(result.latency, key=lambda item: item.batch, default=None)
-
-
-def throughput_speedup(result: Result) -> float | None:
-    """Return the speed-up at the largest batch size."""
-    latency = throughput_latency(result)
-    return None if latency is None else latency.speedup
 
 
 class Extras(msgspec.Struct, frozen=True, kw_only=True):

@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import math
 from decimal import Decimal
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import msgspec
 
 from mlcost_hpc.compress.batch import read_json
+from mlcost_hpc.compress.records import Kind, Result
 from mlcost_hpc.train.atomic import write_file
 
 if TYPE_CHECKING:
@@ -19,9 +20,6 @@ if TYPE_CHECKING:
 
     from mlcost_hpc.compress.batch import Batch
     from mlcost_hpc.compress.manifest import Manifest, Task
-    from mlcost_hpc.compress.records import Result
-
-Kind = Literal["prepare", "task", "check"]
 
 ENDED = frozenset(
     {

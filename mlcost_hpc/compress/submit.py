@@ -14,7 +14,6 @@ import msgspec
 
 from mlcost_hpc.compress.progress import missing, pack
 from mlcost_hpc.compress.submissions import (
-    Kind,
     Submitted,
     base_memory,
     memory_for,
@@ -35,6 +34,7 @@ if TYPE_CHECKING:
 
     from mlcost_hpc.compress.batch import Batch
     from mlcost_hpc.compress.manifest import Manifest, Task
+    from mlcost_hpc.compress.records import Kind
     from mlcost_hpc.launch.launcher import Launcher
     from mlcost_hpc.slurm.api import Slurm
 

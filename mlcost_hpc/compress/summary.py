@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from mlcost_hpc.compress.economics import Prices, economics
-from mlcost_hpc.compress.report import throughput_speedup
+from mlcost_hpc.compress.standing import choose_best
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -56,18 +56,6 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
         return lines
 
 
-def winners(results: Sequence[Result]) -> dict[str, Result]:
-    """Return model -> its fastest candidate within all limits."""
-    best: dict[str, Result] = {}
-    for result in results:
-        if result.status != "ok":
-            continue
-        known = best.get(result.model)
-        if known is None or (throughput_speedup(result) or 0) > (throughput_speedup(known) or 0):
-            best[result.model] = result
-    return best
-
-
 def summarize(results: Sequence[Result], spent: Mapping[str, Decimal], prices: Prices | None) -> Summary:
     """Return the figures of a batch.
 
@@ -76,7 +64,7 @@ def summarize(results: Sequence[Result], spent: Mapping[str, Decimal], prices: P
         spent: task -> what it cost.
         prices: prices of serving; None without a rate card.
     """
-    best = list(winners(results).values())
+    best = list(choose_best(results, "speed").values())
     costs = []
     if prices is not None and prices.core_hour:
         core_hour = next(iter(prices.core_hour.values()))

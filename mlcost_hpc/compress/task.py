@@ -16,14 +16,15 @@ import signal
 import sys
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import msgspec
 
 from mlcost_hpc.compress.batch import Batch, read_json
 from mlcost_hpc.compress.failure import PASSING, Explanation, explain, explain_exit
 from mlcost_hpc.compress.node import cpus_of_job
-from mlcost_hpc.compress.records import Result
+from mlcost_hpc.compress.records import Kind, Result
+from mlcost_hpc.compress.standing import worth_measuring
 from mlcost_hpc.errors import CompressError, MlcostError, UsageError
 from mlcost_hpc.train.requeue import EXIT_REQUEUE
 
@@ -50,12 +51,12 @@ class Work(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         batch: the batch folder.
         kind: ``task``: do tasks; ``prepare``: make what the tasks of a model share; ``check``: run what tasks
-            made and compare its answers.
+            made and compare its answers; ``measure``: time the candidates of a model's front again.
         packs: array index -> ids of the tasks (names of the models) it does, one after the other.
     """
 
     batch: str
-    kind: Literal["task", "prepare", "check"] = "task"
+    kind: Kind = "task"
     packs: tuple[tuple[str, ...], ...]
 
 
@@ -65,7 +66,7 @@ def do_task(batch: Batch, manifest: Manifest, task: Task) -> Result:
     Raises:
         OSError: the row cannot be written.
     """
-    done = batch.result(task.id)
+    done = batch.row(task)
     if done is not None and not should_rerun(done):
         return done
     batch.result_path(task.id).unlink(missing_ok=True)
@@ -73,7 +74,7 @@ def do_task(batch: Batch, manifest: Manifest, task: Task) -> Result:
     for share in SAMPLE_SHARES:
         arguments = (str(batch.folder), task.id, share)
         code, out_of_time = _in_child(_child, arguments, 60 * manifest.task_minutes)
-        row = batch.result(task.id)
+        row = batch.row(task)
         if row is not None:
             return row
         if not out_of_time:
@@ -140,9 +141,22 @@ def do_pack(work: Work, index: int, say: Callable[[str], None]) -> None:
             code, _ = _in_child(_check, (work.batch, name), 60 * manifest.task_minutes)
             stop_if_told(code)
             say(f"{name}: {'checked' if code == 0 else 'not checked: see its log.txt'}")
+        elif work.kind == "measure":
+            for task in to_measure(batch, manifest, name):
+                code, _ = _in_child(_measure, (work.batch, task.id), 60 * manifest.task_minutes)
+                stop_if_told(code)
+                how = "measured" if code == 0 else "not measured: see its log.txt"
+                say(f"{name} {task.recipe.name}: {how}")
         else:
             row = do_task(batch, manifest, manifest.task(name))
             say(f"{row.model} {row.recipe}: {row.status}: {row.reason}")
+
+
+def to_measure(batch: Batch, manifest: Manifest, model: str) -> list[Task]:
+    """Return a model's tasks that deserve to be measured again, as its rows are now."""
+    tasks = tuple(task for task in manifest.tasks if task.model == model)
+    chosen = worth_measuring(batch.results(tasks))
+    return [task for task in tasks if task.id in chosen]
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -233,6 +247,16 @@ def _check(folder: str, task_id: str) -> None:
     manifest = batch.manifest()
     _settle_in(batch.task_folder(task_id))
     check_here(batch, manifest, manifest.task(task_id))
+
+
+def _measure(folder: str, task_id: str) -> None:
+    """Time a task's artefact and the original again."""
+    from mlcost_hpc.compress.alone import measure_here
+
+    batch = Batch(Path(folder))
+    manifest = batch.manifest()
+    _settle_in(batch.task_folder(task_id))
+    measure_here(batch, manifest, manifest.task(task_id))
 
 
 def _settle_in(folder: Path) -> None:

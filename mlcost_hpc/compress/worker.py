@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import random
 import tempfile
 import time
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -23,8 +25,10 @@ from mlcost_hpc.compress.manifest import Manifest, Model, Settings, Task, hash_f
 from mlcost_hpc.compress.memory import peak_growth
 from mlcost_hpc.compress.methods import METHODS
 from mlcost_hpc.compress.methods.base import NotApplicableError, Subject, Workshop
+from mlcost_hpc.compress.place import this_place
+from mlcost_hpc.compress.promise import broken_promise
 from mlcost_hpc.compress.recipes import AUTO, Recipe, chain
-from mlcost_hpc.compress.records import Place, Result
+from mlcost_hpc.compress.records import Result
 from mlcost_hpc.compress.runtime import open_session
 from mlcost_hpc.compress.shared import Shared, call_size, ensure_shared, teacher_answers
 from mlcost_hpc.compress.versions import library_versions
@@ -116,11 +120,16 @@ def _climb_and_weigh(
     subject = _subject(model, shared, recipes)
     deadline = time.monotonic() + _LADDER_SHARE * 60 * task_minutes
 
-    def weigh_quickly(found: Subject) -> Candidate:
-        return weigh(found.onnx, shared, model, settings, QUICK)
+    broken: dict[Path, str] = {}
+
+    def weigh_quickly(recipe: Recipe, found: Subject) -> Candidate:
+        candidate = weigh(found.onnx, shared, model, settings, QUICK)
+        methods = [step.method for step in recipe.steps]
+        broken[found.onnx] = broken_promise(methods, shared.facts, candidate.facts)
+        return _unless(broken[found.onnx], candidate)
 
     for recipe in recipes:
-        climb(recipe, subject, shop, weigh_quickly, deadline=deadline, result=way)
+        climb(recipe, subject, shop, partial(weigh_quickly, recipe), deadline=deadline, result=way)
         if way.reached:
             break
     if way.best is None:
@@ -131,7 +140,7 @@ def _climb_and_weigh(
     _score_controls(shop, shared, model, settings)
     load_before = node.load_average()
     with pinned(settings.threads, lock_folder(), patience_s=_CORE_PATIENCE_S) as cores:
-        final = weigh(way.best.path, shared, model, settings, THOROUGH)
+        final = _unless(broken[way.best.path], weigh(way.best.path, shared, model, settings, THOROUGH))
     peak = _peak_memory(final.path, shared, settings)
     artefact = _keep(final.path, batch.task_folder(task.id))
     keep_outputs(artefact, shared, settings.threads)
@@ -151,11 +160,16 @@ def _climb_and_weigh(
         attempts=tuple(way.attempts),
         load_s=round(final.load_s, 4),
         peak_memory=peak,
-        place=_place(settings, cores, load_before),
+        place=this_place(settings.threads, cores, load_before),
         artefact=str(artefact.relative_to(batch.folder)),
         artefact_sha256=hash_file(artefact),
         notes=tuple(shop.notes),
     )
+
+
+def _unless(broken: str, candidate: Candidate) -> Candidate:
+    """Return a candidate, as a no-op where its recipe did not do what it promised."""
+    return dataclasses.replace(candidate, status="no-op", reason=broken) if broken else candidate
 
 
 def _keep_so_far(batch: Batch, task: Task, shared: Shared, settings: Settings, way: Climb) -> None:
@@ -179,7 +193,7 @@ def _keep_so_far(batch: Batch, task: Task, shared: Shared, settings: Settings, w
             kept_fp32=best.facts.float_bytes,
             attempts=tuple(way.attempts),
             load_s=round(best.load_s, 4),
-            place=_place(settings, (), node.load_average()),
+            place=this_place(settings.threads, (), node.load_average()),
             artefact=str(artefact.relative_to(batch.folder)),
             artefact_sha256=hash_file(artefact),
             versions=library_versions(),
@@ -242,22 +256,6 @@ def _keep(path: Path, folder: Path) -> Path:
     target = folder / "model.onnx"
     write_file(target, path.read_bytes())
     return target
-
-
-def _place(settings: Settings, cores: tuple[int, ...], load_before: float) -> Place:
-    name, flags = node.read_processor()
-    return Place(
-        host=node.host_name(),
-        processor=name,
-        node_class=node.node_class(flags),
-        flags=tuple(flag for flag in node.FLAGS if flag in flags),
-        threads=settings.threads,
-        cores=cores,
-        load_before=load_before,
-        load_after=node.load_average(),
-        partition=os.environ.get("SLURM_JOB_PARTITION", ""),
-        job=node.job_name(os.environ),
-    )
 
 
 def _seed(seed: int) -> None:

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from mlcost_hpc.compress.batch import Batch
-from mlcost_hpc.compress.best import choose_best, copy_best
+from mlcost_hpc.compress.best import copy_best
 from mlcost_hpc.compress.check import Check
 from mlcost_hpc.compress.economics import Prices
 from mlcost_hpc.compress.export import write_report
@@ -16,6 +16,7 @@ from mlcost_hpc.compress.page import render
 from mlcost_hpc.compress.plan import load_plan
 from mlcost_hpc.compress.records import Latency, Place, Result, Score, Spread, Status
 from mlcost_hpc.compress.report import COLUMNS, PAGE_COLUMNS, Extras, for_people, rows
+from mlcost_hpc.compress.standing import choose_best
 from mlcost_hpc.compress.summary import summarize
 from mlcost_hpc.compress.task import do_task
 from mlcost_hpc.errors import CompressError, UsageError

@@ -10,10 +10,9 @@ from mlcost_hpc.compress.manifest import Manifest, expand
 from mlcost_hpc.compress.newplan import plan_text
 from mlcost_hpc.compress.plan import load_plan
 from mlcost_hpc.compress.progress import whereabouts
-from mlcost_hpc.compress.records import Place, Result
+from mlcost_hpc.compress.records import Kind, Place, Result
 from mlcost_hpc.compress.submissions import (
     GIB,
-    Kind,
     Submitted,
     base_memory,
     memory_for,

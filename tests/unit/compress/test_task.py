@@ -44,7 +44,7 @@ def test_an_array_task_writes_one_whole_row(
     manifest = batch.manifest()
     monkeypatch.setenv("SLURM_ARRAY_TASK_ID", "0")
     assert tasks.main(["--work", str(write_work(batch, manifest))]) == 0
-    row = batch.result(manifest.tasks[0].id)
+    row = batch.row(manifest.tasks[0])
     assert row is not None
     assert row.shrink is not None
     assert row.shrink > 3
@@ -176,7 +176,7 @@ def test_a_preempted_task_leaves_no_row_and_asks_for_a_requeue(
     with pytest.raises(SystemExit) as left:
         tasks.do_task(batch, manifest, manifest.tasks[0])
     assert left.value.code == 85
-    assert batch.result(manifest.tasks[0].id) is None
+    assert batch.row(manifest.tasks[0]) is None
 
 
 def test_a_task_that_takes_too_long_is_ended(batch: Batch, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,58 @@
+"""The rows of a batch with all that came of it: tasks, later measurements, checks on other processors."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from mlcost_hpc.compress.alone import read_measurements
+from mlcost_hpc.compress.check import Check, read_checks
+from mlcost_hpc.compress.records import Measurement, Result
+from mlcost_hpc.compress.verdict import settle
+from mlcost_hpc.errors import CompressError
+
+if TYPE_CHECKING:
+    from mlcost_hpc.compress.batch import Batch
+    from mlcost_hpc.compress.manifest import Manifest
+
+
+class Outcome(msgspec.Struct, frozen=True, kw_only=True):
+    """What is known of a batch.
+
+    Attributes:
+        rows: one a task that has one, with the verdict of now.
+        measurements: task -> its later measurements.
+        checks: task -> what other processors answered.
+        damaged: files that cannot be read, each with why.
+    """
+
+    rows: tuple[Result, ...]
+    measurements: Mapping[str, Sequence[Measurement]]
+    checks: Mapping[str, Sequence[Check]]
+    damaged: tuple[str, ...]
+
+
+def read_outcome(batch: Batch, manifest: Manifest) -> Outcome:
+    """Return what is known of a batch; what is damaged is named and hides nothing else."""
+    rows: list[Result] = []
+    measurements: dict[str, Sequence[Measurement]] = {}
+    checks: dict[str, Sequence[Check]] = {}
+    damaged: list[str] = []
+    for row in batch.results(manifest.tasks):
+        try:
+            measurements[row.task] = read_measurements(batch, row.task)
+            checks[row.task] = read_checks(batch, row.task)
+        except CompressError as error:
+            damaged.append(str(error))
+        rows.append(
+            settle(
+                row,
+                manifest.model(row.model).limits,
+                manifest.settings.serving,
+                measurements.get(row.task, ()),
+                checks.get(row.task, ()),
+            )
+        )
+    return Outcome(rows=tuple(rows), measurements=measurements, checks=checks, damaged=tuple(damaged))
