@@ -93,7 +93,10 @@ class Cluster:
                 self._end_slurm()
                 self._start_all(new)
             else:
-                self._reconfigure(new)
+                self._reconfigure()
+            if new.settings.accounting is Switch.ON:
+                # slurmdbd goes on through a restart of the others, and has settings of its own.
+                self._client().reconfigure_database()
             self._set_qos(new)
             self.say(f"cluster '{self.layout.name}' has the new settings")
 
@@ -320,10 +323,8 @@ class Cluster:
         states = self._client().nodes()
         return len(states) == len(self._site.node_names()) and all(n.state in _READY_STATES for n in states)
 
-    def _reconfigure(self, new: Record) -> None:
+    def _reconfigure(self) -> None:
         client = self._client()
-        if new.settings.accounting is Switch.ON:
-            client.reconfigure_database()
         client.reconfigure()
         processes.wait_until(client.controller_answers, _SERVE_SECONDS)
 

@@ -48,18 +48,22 @@ def clusters() -> Iterator[None]:
 @pytest.fixture
 def site(clusters: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., CliSlurm]]:
     """Bring a site up, change it, and ask it from here on; jobs are cancelled afterwards."""
+    environment = dict(os.environ)
 
     def up(*settings: str, name: str = SITE, join: str = "") -> CliSlurm:
         program("up", name, *(["--join", join] if join else []))
         program("set", name, *PLAIN, *settings)
         for line in program("env", name).splitlines():
             key, _, value = line.removeprefix("export ").partition("=")
-            monkeypatch.setenv(key, value.strip("'"))
+            environment[key] = value.strip("'")
+            monkeypatch.setenv(key, environment[key])
         return CliSlurm()
 
     yield up
-    subprocess.run(["scancel", "--quiet", "--state=PENDING"], capture_output=True, check=False)
-    subprocess.run(["scancel", "--quiet", "--state=RUNNING"], capture_output=True, check=False)
+    # The test may have broken the settings of its own commands.
+    for state in ("PENDING", "RUNNING"):
+        words = ["scancel", "--quiet", f"--state={state}"]
+        subprocess.run(words, capture_output=True, check=False, env=environment)
 
 
 def submit(*options: str) -> str:
