@@ -116,13 +116,12 @@ def need_from(options: dict[str, Any], catalog: Catalog, now: datetime, zone: Zo
         raise UsageError(f"--time {options['time']}: a job needs a time limit; a close one starts sooner")
     gpus, gpus_max = parse_gpus(options["gpus"])
     gpu_memory, mem = options["gpu_memory"], options["mem"]
-    if options["model"] and not gpu_memory:
-        gpu_memory = f"{parse_model(options['model'], max(1, gpus))}K"
     return Need(
         gpus=gpus,
         gpus_max=gpus_max,
         scaling=options["scaling"],
         gpu_memory=parse_memory(gpu_memory, default_letter="G") if gpu_memory else 0,
+        model=parse_model(options["model"]) if options["model"] else None,
         cpus=options["cpus"],
         memory=parse_memory(mem) if mem else None,
         time_s=time_s,

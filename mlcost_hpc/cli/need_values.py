@@ -13,6 +13,8 @@ from mlcost_hpc.units import parse_time_limit
 if TYPE_CHECKING:
     from zoneinfo import ZoneInfo
 
+    from mlcost_hpc.launch.memory import Model
+
 _GPUS = re.compile(r"(\d{1,6})(?:-(\d{1,6}))?")
 
 
@@ -28,12 +30,11 @@ def parse_gpus(text: str) -> tuple[int, int | None]:
     return int(match[1]), int(match[2]) if match[2] else None
 
 
-def parse_model(text: str, gpus: int) -> int:
-    """Return the KiB that each GPU needs for ``parameters=7e9,mode=lora,batch=4,...``.
+def parse_model(text: str) -> Model:
+    """Return ``parameters=7e9,mode=lora,batch=4,...`` as a model.
 
     Args:
         text: fields of :class:`mlcost_hpc.launch.memory.Model`.
-        gpus: GPUs over which it is divided, where it is (``stage=1|2|3``).
 
     Raises:
         UsageError: naming the field that is wrong.
@@ -42,18 +43,20 @@ def parse_model(text: str, gpus: int) -> int:
 
     from mlcost_hpc.launch.memory import Model, gpu_memory
 
-    fields: dict[str, object] = {"shards": gpus}
+    fields: dict[str, object] = {}
     for entry in filter(None, text.split(",")):
         key, equals, value = entry.strip().partition("=")
         if not equals:
             raise UsageError(f"--model: {entry!r} is not key=value")
         fields[key] = value
     try:
-        return gpu_memory(msgspec.convert(fields, Model, strict=False)).total // 1024
+        model = msgspec.convert(fields, Model, strict=False)
+        gpu_memory(model)
     except msgspec.ValidationError as error:
         raise UsageError(f"--model: {error}") from None
     except KeyError as error:
         raise UsageError(f"--model: {error.args[0]!r} is no dtype or optimizer that is known") from None
+    return model
 
 
 def parse_deadline(text: str, now: datetime, zone: ZoneInfo) -> float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
@@ -9,9 +10,10 @@ import msgspec
 
 from mlcost_hpc.errors import BudgetError, NoOfferError, UsageError
 from mlcost_hpc.launch.evidence import Evidence
-from mlcost_hpc.launch.fit import Miss, misses
+from mlcost_hpc.launch.fit import Miss, Rejected, misses, nothing_fits
 from mlcost_hpc.launch.forecast import Forecast, forecast, job_speed
-from mlcost_hpc.launch.need import Need
+from mlcost_hpc.launch.memory import wanted_memory
+from mlcost_hpc.launch.need import Need, Work
 from mlcost_hpc.launch.offers import Offer
 from mlcost_hpc.launch.pricer import Pricer
 from mlcost_hpc.launch.shape import Shape, held, shape_of
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from mlcost_hpc.catalog import Catalog
+    from mlcost_hpc.launch.speed import Speed
     from mlcost_hpc.rates import RateCard
 
 NO_EVIDENCE = Evidence()
@@ -45,18 +48,6 @@ class Candidate(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     def gpus(self) -> int:
         """GPUs in all."""
         return self.shape.gpus * self.shape.nodes
-
-
-class Rejected(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """An offer that does not fit, and why."""
-
-    offer: Offer
-    misses: tuple[Miss, ...]
-
-    @property
-    def distance(self) -> tuple[int, float]:
-        """How far it is from fitting: first by the number of misses, then by their size."""
-        return len(self.misses), sum(miss.gap for miss in self.misses)
 
 
 class Choice(msgspec.Struct, frozen=True, kw_only=True):
@@ -108,33 +99,72 @@ def choose(
         BudgetError: when the cheapest costs more than the budget; names its cost.
         UsageError: when the work is in steps and no speed was ever measured.
     """
-    price = Pricer(card)
+    judge = _Judge(need, catalog, Pricer(card), evidence)
     fitting: list[Candidate] = []
     rejected: list[Rejected] = []
     for offer in offers:
         if offer.has_gpus != (need.gpus > 0):
             continue
         why = (barred or {}).get(offer.partition)
-        if why is not None:
-            rejected.append(Rejected(offer=offer, misses=(Miss(why=why),)))
-            continue
-        for wanted in _sizes(need):
-            shape = shape_of(wanted, offer)
-            found = misses(wanted, offer, shape, catalog)
-            if not found:
-                candidate = _candidate(wanted, offer, shape, catalog, price, evidence)
-                found = _no_forecast(need, offer, candidate)
-                fitting += [candidate] if candidate is not None and not found else []
-            if found and wanted.gpus == need.gpus:
-                rejected.append(Rejected(offer=offer, misses=found))
+        found, miss = judge.candidates(offer, () if why is None else (Miss(why=why),))
+        fitting += found
+        if miss:
+            rejected.append(Rejected(offer=offer, misses=miss))
     rejected.sort(key=lambda item: item.distance)
-    return _judge(need, fitting, rejected, evidence)
+    return _ranked(need, fitting, rejected, evidence, catalog)
 
 
-def _judge(need: Need, fitting: list[Candidate], rejected: list[Rejected], evidence: Evidence) -> Choice:
+class _Judge:
+    """Judges offers for one need; what many offers have in common is worked out once."""
+
+    def __init__(self, need: Need, catalog: Catalog, price: Pricer, evidence: Evidence) -> None:
+        self._need = need
+        self._catalog = catalog
+        self._price = price
+        self._evidence = evidence
+        self._sizes = [
+            (wanted, wanted_memory(wanted, max(1, wanted.gpus), evidence.own)) for wanted in _sizes(need)
+        ]
+        self._speeds: dict[tuple[str, int], Speed | None] = {}
+
+    def candidates(self, offer: Offer, barred: tuple[Miss, ...]) -> tuple[list[Candidate], tuple[Miss, ...]]:
+        """Return an offer's candidates, one for each number of GPUs, and why it does not fit the least."""
+        fitting, why_not = [], barred
+        for wanted, memory in self._sizes:
+            shape = shape_of(wanted, offer)
+            found = (*barred, *misses(wanted, offer, shape, self._catalog, memory))
+            if not found:
+                candidate = self._candidate(wanted, offer, shape)
+                found = _no_forecast(self._need, offer, candidate)
+                fitting += [candidate] if candidate is not None and not found else []
+            if wanted.gpus == self._need.gpus:
+                why_not = found
+        return fitting, why_not
+
+    def _candidate(self, need: Need, offer: Offer, shape: Shape) -> Candidate | None:
+        """Return the candidate of an offer that fits; None when the job's speed there is not known."""
+        speed = None
+        if need.work is not None:
+            speed = self._speed(need.work, offer, max(1, need.gpus))
+            if speed is None:
+                return None
+        per_hour = self._price.per_hour(held(shape, offer), offer.partition, need.qos or "")
+        expected = forecast(need, offer, shape, speed, per_hour, self._evidence)
+        return Candidate(offer=offer, shape=shape, per_hour=per_hour, forecast=expected)
+
+    def _speed(self, work: Work, offer: Offer, gpus: int) -> Speed | None:
+        key = (offer.gpu_model, gpus)
+        if key not in self._speeds:
+            self._speeds[key] = job_speed(work, offer, gpus, self._need, self._evidence, self._catalog)
+        return self._speeds[key]
+
+
+def _ranked(
+    need: Need, fitting: list[Candidate], rejected: list[Rejected], evidence: Evidence, catalog: Catalog
+) -> Choice:
     if not fitting:
         _refuse_unmeasured(need, rejected)
-        raise NoOfferError(_nearest(need, rejected))
+        raise NoOfferError(nothing_fits(need, rejected, catalog))
     ordered = sorted(fitting, key=_order)
     on_time = [item for item in ordered if _is_on_time(item, need)]
     late = sorted(
@@ -145,15 +175,15 @@ def _judge(need: Need, fitting: list[Candidate], rejected: list[Rejected], evide
         best = late[0]
         raise NoOfferError(
             f"nothing is done in time with {need.deadline_probability:.0%} probability; the surest is "
-            f"{best.offer.partition} with {best.gpus} x {best.offer.label}: {best.forecast.on_time:.0%}, "
-            f"done in {best.forecast.to_result_h:.1f} h"
+            f"{best.offer.partition} with {_gpus_of(best)}: {best.forecast.on_time:.0%}, "
+            f"expected in {best.forecast.to_result_h:.1f} h. {_in_time_with(need, best)}"
         )
     affordable = [item for item in on_time if need.budget is None or item.forecast.cost <= need.budget]
     if not affordable:
         least = min(on_time, key=lambda item: item.forecast.cost)
         raise BudgetError(
             f"the budget is {need.budget}; the cheapest that fits is {least.offer.partition} with "
-            f"{least.gpus} x {least.offer.label}, expected to cost {least.forecast.cost:.4f}"
+            f"{_gpus_of(least)}, expected to cost {least.forecast.cost:.4f}"
         )
     return Choice(
         need=need,
@@ -164,6 +194,18 @@ def _judge(need: Need, fitting: list[Candidate], rejected: list[Rejected], evide
     )
 
 
+def _gpus_of(candidate: Candidate) -> str:
+    return f"{candidate.gpus} x {candidate.offer.label}" if candidate.gpus else "no GPUs"
+
+
+def _in_time_with(need: Need, best: Candidate) -> str:
+    """Return what would make it possible: more time, or more GPUs where only one number was allowed."""
+    later = f"Possible with --deadline {math.ceil(best.forecast.to_result_high)}h"
+    if need.gpus and need.gpus_max is None and need.work is not None:
+        return f"{later}, or with more GPUs (--gpus {need.gpus}-{need.gpus * 8})"
+    return later
+
+
 def _sizes(need: Need) -> Iterator[Need]:
     """Yield the need for every acceptable number of GPUs, doubling."""
     yield need
@@ -171,20 +213,6 @@ def _sizes(need: Need) -> Iterator[Need]:
     while need.gpus_max is not None and 0 < count <= need.gpus_max:
         yield msgspec.structs.replace(need, gpus=count)
         count *= 2
-
-
-def _candidate(
-    need: Need, offer: Offer, shape: Shape, catalog: Catalog, price: Pricer, evidence: Evidence
-) -> Candidate | None:
-    """Return the candidate of an offer that fits; None when the job's speed there is not known."""
-    speed = None
-    if need.work is not None:
-        speed = job_speed(need.work, offer, max(1, need.gpus), need, evidence, catalog)
-        if speed is None:
-            return None
-    per_hour = price.per_hour(held(shape, offer), offer.partition, need.qos or "")
-    expected = forecast(need, offer, shape, speed, per_hour, evidence)
-    return Candidate(offer=offer, shape=shape, per_hour=per_hour, forecast=expected)
 
 
 def _is_on_time(candidate: Candidate, need: Need) -> bool:
@@ -224,11 +252,3 @@ def _refuse_unmeasured(need: Need, rejected: Sequence[Rejected]) -> None:
             "no speed of this job was ever measured, so steps say nothing about hours: run `mlcost "
             "calibrate` first, or give the work as hours on a GPU (--work 10h@v100)"
         )
-
-
-def _nearest(need: Need, rejected: Sequence[Rejected]) -> str:
-    if not rejected:
-        kind = "GPUs" if need.gpus else "nodes"
-        return f"nothing fits: no partition that is up has {kind} that accept jobs"
-    why = "; ".join(miss.why for miss in rejected[0].misses)
-    return f"nothing fits; the nearest is {rejected[0].offer.partition}: {why}"

@@ -45,6 +45,7 @@ DEFAULT_LIMIT_S = 3600
 _LIMIT_STEP_S = 300
 _SLACK_S = 600
 _NEVER = 1e15
+_NORMAL = NormalDist()
 
 
 class Forecast(msgspec.Struct, frozen=True, kw_only=True, gc=False):
@@ -181,7 +182,7 @@ def forecast(
         cost=cost,
         cost_low=_times(cost, low),
         cost_high=_times(cost, high),
-        score=cost + _times(need.hour_value, to_result),
+        score=cost + _times(need.hour_value, to_result) if need.hour_value else cost,
         on_time=_on_time(need.deadline_s, middle * HOUR, whole_spread),
         time_limit_s=time_limit(need, offer, hours * high),
     )
@@ -210,7 +211,7 @@ def _on_time(deadline_s: float | None, expected_s: float, spread: float) -> floa
     if deadline_s <= 0 or not math.isfinite(expected_s):
         return 0.0
     sigma = max(spread / Q90, 0.01)
-    return NormalDist().cdf((math.log(deadline_s) - math.log(expected_s)) / sigma)
+    return _NORMAL.cdf((math.log(deadline_s) - math.log(expected_s)) / sigma)
 
 
 def _log_ratio(high: float, middle: float) -> float:
@@ -220,7 +221,6 @@ def _log_ratio(high: float, middle: float) -> float:
 
 
 def _times(amount: Decimal, factor: float) -> Decimal:
-    """Return an expected amount; expectations are rounded to millionths, charges never come from here."""
-    if float(amount) * factor > _NEVER:
-        return Decimal("Infinity")
-    return (amount * Decimal(factor)).quantize(Decimal("0.000001"))
+    """Return an expected amount, in millionths; expectations are floats, charges never come from here."""
+    value = float(amount) * factor
+    return Decimal("Infinity") if value > _NEVER else Decimal(round(value * 1e6)).scaleb(-6)

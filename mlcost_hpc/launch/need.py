@@ -7,7 +7,9 @@ from typing import Literal
 
 import msgspec
 
-GIB = 1024**3
+from mlcost_hpc.launch.memory import GIB, Model
+
+__all__ = ["GIB", "Model", "Need", "Work"]
 
 
 class Work(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -29,7 +31,8 @@ class Need(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
 
     Attributes:
         gpus: GPUs; 0 = a job without GPUs.
-        gpu_memory: bytes every single GPU must have.
+        gpu_memory: bytes every single GPU must have; 0 = as measured on this job, else as its model needs.
+        model: the model that is run, from which that is estimated; None = not said.
         cpus: CPUs per GPU, or CPUs of a job without GPUs; None = a fair share of the node, see
             :func:`mlcost_hpc.launch.shape.shape_of`.
         memory: bytes of main memory per node; None = in proportion to the CPUs.
@@ -51,6 +54,7 @@ class Need(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
 
     gpus: int = 0
     gpu_memory: int = 0
+    model: Model | None = None
     cpus: int | None = None
     memory: int | None = None
     gpus_max: int | None = None

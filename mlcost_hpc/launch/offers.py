@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from decimal import Decimal
 from functools import cache
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 
@@ -104,6 +104,26 @@ class _Sum(NamedTuple):
     memory_per_node: int
 
 
+class _Kind(NamedTuple):
+    """What makes nodes equal: big sites have tens of thousands of nodes of few kinds."""
+
+    partitions: tuple[str, ...]
+    gpus: tuple[tuple[str, int], ...]
+    cpus: int
+    memory: int
+
+
+class _Held:
+    """What jobs hold on the nodes of one kind."""
+
+    __slots__ = ("cpus", "gpus", "nodes")
+
+    def __init__(self) -> None:
+        self.nodes = 0
+        self.cpus = 0
+        self.gpus: dict[str, int] = {}
+
+
 def list_offers(market: Market, catalog: Catalog, card: RateCard) -> tuple[Offer, ...]:
     """Return every offer of a cluster, by partition and then by price.
 
@@ -143,75 +163,81 @@ def _base(partition: Partition, *, preemptible: bool) -> Offer:
 
 def _sums(nodes: tuple[Node, ...]) -> dict[str, dict[str | None, _Sum]]:
     """Return partition -> GRES type (None = no GPUs) -> what its nodes have."""
-    # Nodes have few different sets of states, and big sites have many nodes.
-    accepts = {node.states: node.accepts_jobs for node in {node.states: node for node in nodes}.values()}
-    usable = [node for node in nodes if accepts[node.states]]
-    has_plain_nodes = any(not node.gpus for node in usable)
-    groups: dict[str, dict[str | None, list[Node]]] = defaultdict(lambda: defaultdict(list))
-    for node in usable:
-        for partition in node.partitions:
-            for gpu_type, count in node.gpus.items():
-                if count:
-                    groups[partition][gpu_type].append(node)
-            if not node.gpus or not has_plain_nodes:
-                groups[partition][None].append(node)
+    kinds = _kinds(nodes)
+    has_plain_nodes = any(not kind.gpus for kind in kinds)
+    groups: dict[str, dict[str | None, list[tuple[_Kind, _Held]]]] = defaultdict(lambda: defaultdict(list))
+    for kind, held in kinds.items():
+        types: list[str | None] = [gpu_type for gpu_type, count in kind.gpus if count]
+        if not kind.gpus or not has_plain_nodes:
+            types.append(None)
+        for partition in kind.partitions:
+            for gpu_type in types:
+                groups[partition][gpu_type].append((kind, held))
     return {
-        partition: {gpu_type: _sum(members, gpu_type) for gpu_type, members in types.items()}
-        for partition, types in groups.items()
+        partition: {gpu_type: _sum(members, gpu_type) for gpu_type, members in types_there.items()}
+        for partition, types_there in groups.items()
     }
 
 
-def _sum(nodes: list[Node], gpu_type: str | None) -> _Sum:
-    # One pass with plain numbers: a big site has tens of thousands of nodes in several partitions each.
-    gpus = held = gpus_most = cpus = cpus_held = cpus_most = memory_most = 0
+def _kinds(nodes: tuple[Node, ...]) -> dict[_Kind, _Held]:
+    """Return the kinds of nodes that accept jobs, with what is held on all of each."""
+    # Nodes have few different sets of states.
+    accepts = {node.states: node.accepts_jobs for node in {node.states: node for node in nodes}.values()}
+    # Plain tuples while counting: making a named one takes longer than all the rest.
+    kinds: dict[tuple[Any, ...], _Held] = defaultdict(_Held)
     for node in nodes:
+        if not accepts[node.states]:
+            continue
+        held = kinds[node.partitions, tuple(node.gpus.items()), node.cpus, node.memory]
+        held.nodes += 1
+        held.cpus += node.cpus_allocated
+        for gpu_type, count in node.gpus_allocated.items():
+            held.gpus[gpu_type] = held.gpus.get(gpu_type, 0) + count
+    return {_Kind(*key): held for key, held in kinds.items()}
+
+
+def _sum(members: list[tuple[_Kind, _Held]], gpu_type: str | None) -> _Sum:
+    gpus = held_gpus = gpus_most = cpus = held_cpus = nodes = 0
+    for kind, held in members:
         if gpu_type is not None:
-            count = node.gpus[gpu_type]
-            gpus += count
-            held += node.gpus_allocated.get(gpu_type, 0)
-            if count > gpus_most:
-                gpus_most = count
-        cpus += node.cpus
-        cpus_held += node.cpus_allocated
-        if node.cpus > cpus_most:
-            cpus_most = node.cpus
-        if node.memory > memory_most:
-            memory_most = node.memory
+            count = dict(kind.gpus)[gpu_type]
+            gpus += count * held.nodes
+            held_gpus += held.gpus.get(gpu_type, 0)
+            gpus_most = max(gpus_most, count)
+        nodes += held.nodes
+        cpus += kind.cpus * held.nodes
+        held_cpus += held.cpus
     return _Sum(
-        nodes=len(nodes),
+        nodes=nodes,
         gpus_total=gpus,
-        gpus_idle=gpus - held,
+        gpus_idle=gpus - held_gpus,
         gpus_per_node=gpus_most,
-        cpus_per_node=cpus_most,
+        cpus_per_node=max(kind.cpus for kind, _ in members),
         cpus_total=cpus,
-        cpus_idle=cpus - cpus_held,
-        memory_per_node=memory_most,
+        cpus_idle=cpus - held_cpus,
+        memory_per_node=max(kind.memory for kind, _ in members),
     )
 
 
 def _offer(base: Offer, gpu_type: str | None, total: _Sum, find: Finder, price: Pricer) -> Offer:
-    offer = msgspec.structs.replace(
-        base,
-        **total._asdict(),
-    )
+    fields: dict[str, Any] = total._asdict()
     if gpu_type is None:
-        return _priced(offer, Resources(cpus=1), price)
+        fields |= _price(Resources(cpus=1), base.partition, price)
+        return msgspec.structs.replace(base, **fields)
+    fields["gpu_type"] = gpu_type
     name = gpu_type or price.card.at(base.partition).gpu_model
     model = find(name)
+    notes: tuple[str, ...] = ()
     if model is None:
         said = f"GPU type {name!r} is not in the catalogue" if name else "Slurm does not say the GPU type"
-        offer = msgspec.structs.replace(
-            offer, gpu_type=gpu_type, notes=(f"{said}: its memory and speed are not known",)
-        )
+        notes = (f"{said}: its memory and speed are not known",)
     else:
-        offer = msgspec.structs.replace(
-            offer,
-            gpu_type=gpu_type,
-            gpu_model=model.key,
-            gpu_memory=model.memory_gib * GIB,
-            tflops=model.training_tflops,
-        )
-    return _priced(offer, Resources(gpus={priced_model(offer): 1}), price)
+        fields |= {
+            "gpu_model": model.key, "gpu_memory": model.memory_gib * GIB, "tflops": model.training_tflops,
+        }  # fmt: skip
+    priced = _price(Resources(gpus={model.key if model else gpu_type or UNTYPED: 1}), base.partition, price)
+    fields |= priced | {"notes": (*notes, *priced.get("notes", ()))}
+    return msgspec.structs.replace(base, **fields)
 
 
 def priced_model(offer: Offer) -> str:
@@ -219,8 +245,9 @@ def priced_model(offer: Offer) -> str:
     return offer.gpu_model or offer.gpu_type or UNTYPED
 
 
-def _priced(offer: Offer, unit: Resources, price: Pricer) -> Offer:
+def _price(unit: Resources, partition: str, price: Pricer) -> dict[str, Any]:
+    """Return the fields of an offer that say its price, or that there is none."""
     try:
-        return msgspec.structs.replace(offer, gpu_hour=price.per_hour(unit, offer.partition))
+        return {"gpu_hour": price.per_hour(unit, partition)}
     except RateError as error:
-        return msgspec.structs.replace(offer, notes=(*offer.notes, str(error)))
+        return {"notes": (str(error),)}

@@ -37,18 +37,15 @@ class Past(msgspec.Struct, frozen=True, kw_only=True):
             is 1, 2, 3, ...; without GPUs it is 0.
         waits_on: GRES type -> the same for all sizes.
         all_waits: the same for all jobs.
+        failures: hours of all its jobs together, and how many a failing node stopped: a node fails whatever
+            runs on it.
     """
 
     stops: Mapping[str, Stops] = {}
     waits: Mapping[tuple[str, int], tuple[int, ...]] = {}
     waits_on: Mapping[str, tuple[int, ...]] = {}
     all_waits: tuple[int, ...] = ()
-
-    @property
-    def failures(self) -> Stops:
-        """All its jobs together: a node fails whatever runs on it."""
-        hours = sum(item.hours for item in self.stops.values())
-        return Stops(hours=hours, failed=sum(item.failed for item in self.stops.values()))
+    failures: Stops = Stops()
 
     def waits_like(self, gpu_type: str, gpus: int, enough: int) -> tuple[tuple[int, ...], str]:
         """Return the waits of the jobs most like one of which there are enough, and in words which these are.
@@ -100,4 +97,8 @@ def _past(groups: Mapping[tuple[str, int], list[int]], stops: Mapping[str, Stops
         waits={key: tuple(sorted(values)) for key, values in groups.items()},
         waits_on={gpu_type: tuple(sorted(values)) for gpu_type, values in on.items()},
         all_waits=tuple(sorted(value for values in on.values() for value in values)),
+        failures=Stops(
+            hours=sum(item.hours for item in stops.values()),
+            failed=sum(item.failed for item in stops.values()),
+        ),
     )

@@ -299,14 +299,14 @@ def _preemption(facts: Facts, settings: ClusterSettings) -> Iterator[Finding]:
 
 def preemptible_partitions(partitions: tuple[Partition, ...]) -> tuple[Partition, ...]:
     """Return the partitions whose jobs can be preempted by those of a partition on the same nodes."""
+    highest: dict[str, int] = {}
+    for partition in sorted(partitions, key=lambda partition: partition.priority_tier):
+        highest.update(dict.fromkeys(partition.node_names, partition.priority_tier))
     return tuple(
         low
         for low in partitions
         if low.preempt_mode != "OFF"
-        and any(
-            high.priority_tier > low.priority_tier and set(high.node_names) & set(low.node_names)
-            for high in partitions
-        )
+        and any(map(low.priority_tier.__lt__, map(highest.__getitem__, low.node_names)))
     )
 
 
