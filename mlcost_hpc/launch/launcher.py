@@ -22,7 +22,13 @@ from mlcost_hpc.launch.maker import ScriptMaker
 from mlcost_hpc.launch.market import Market, read_market
 from mlcost_hpc.launch.named import NamedFunction, check_function
 from mlcost_hpc.launch.offers import Offer, list_offers
-from mlcost_hpc.launch.record import Submission, fingerprint, utc_now, write_submission
+from mlcost_hpc.launch.record import (
+    Submission,
+    fingerprint,
+    program_fingerprint,
+    utc_now,
+    write_submission,
+)
 from mlcost_hpc.launch.render import Templates
 from mlcost_hpc.launch.replan import write_plan
 from mlcost_hpc.launch.script import Budgets, JobScript, Processes, place_of
@@ -282,6 +288,7 @@ class Launcher(ScriptMaker):
             log=script.output.replace("%j", job_id),
             array_tasks=array_tasks,
             job=fingerprint(script.command, Path.cwd()),
+            program=program_fingerprint(script.command, Path.cwd()),
             calibrates=calibrates,
         )
         write_submission(submission)
