@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import msgspec
@@ -33,6 +34,7 @@ class ArrayOrder(msgspec.Struct, frozen=True, kw_only=True):
         dependency: as sbatch takes it: ``afterok:123``; empty = none.
         comment: job comment.
         first: number of the first task.
+        extra: further sbatch options, long names without dashes -> value; empty = an option without one.
     """
 
     command: tuple[str, ...]
@@ -43,6 +45,7 @@ class ArrayOrder(msgspec.Struct, frozen=True, kw_only=True):
     dependency: str = ""
     comment: str = ""
     first: int = 0
+    extra: Mapping[str, str] = {}
 
 
 def split(tasks: int, largest: int) -> list[Part]:

@@ -69,7 +69,8 @@ class ScriptMaker:
 
     def array_script(self, order: ArrayOrder, choice: Choice) -> JobScript:
         """Return the batch script, as values, of an array whose tasks all run one command."""
-        for what, text in (("dependency", order.dependency), ("comment", order.comment)):
+        options = ((f"value of --{option}", value) for option, value in order.extra.items())
+        for what, text in (("dependency", order.dependency), ("comment", order.comment), *options):
             refuse_control_characters(what, text)
         script = build_script(
             choice,
@@ -86,6 +87,7 @@ class ScriptMaker:
                 first_task=order.first,
                 dependency=order.dependency,
                 comment=order.comment,
+                extra=order.extra,
             ),
             choice,
         )

@@ -89,7 +89,7 @@ class JobScript(msgspec.Struct, frozen=True, kw_only=True):
         replan: Python that is asked on a requeue whether to move (:mod:`mlcost_hpc.launch.replan`); empty =
             the job stays where it is.
         headline: one line for a person about why the job goes there.
-        extra: further sbatch options, long names without dashes -> value.
+        extra: further sbatch options, long names without dashes -> value; empty = an option without one.
     """
 
     template: str

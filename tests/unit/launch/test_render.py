@@ -113,3 +113,22 @@ def test_control_characters_in_a_name_are_refused(launcher: Launcher, name: str)
     choice = launcher.choose(Need())
     with pytest.raises(UsageError, match="control character"):
         launcher.script(["true"], choice, name=name, run_dir=Path("/r"))
+
+
+def test_options_without_a_value_stand_alone(launcher: Launcher) -> None:
+    """``--exclusive`` is no ``--exclusive=``, which sbatch refuses; values are quoted as everywhere."""
+    order = ArrayOrder(
+        command=("python",), tasks=2, name="a", run_dir=RUN, extra={"exclusive": "", "constraint": "a&b c"}
+    )
+    text = launcher.render(launcher.array_script(order, launcher.choose(Need(cpus=2, time_s=600))))
+    assert "\n#SBATCH --exclusive\n" in text
+    assert f"\n#SBATCH --constraint={quote_sbatch('a&b c')}\n" in text
+
+
+def test_options_cannot_smuggle_lines_in(launcher: Launcher) -> None:
+    """A value with a line break would be a line of the script."""
+    order = ArrayOrder(
+        command=("python",), tasks=2, name="a", run_dir=RUN, extra={"constraint": "x\n#SBATCH --qos=y"}
+    )
+    with pytest.raises(UsageError, match="value of --constraint"):
+        launcher.array_script(order, launcher.choose(Need(cpus=2, time_s=600)))
