@@ -1,7 +1,8 @@
 """What the machinery around a task costs, and how quickly a large batch is collected.
 
-Writes build/bench/compress_machinery.json: seconds a task against the same work in a plain loop, and
-seconds to read 1,000 rows and make the report of them.
+Writes build/bench/compress_machinery.json: seconds a task, in a process of its own, against the same work in
+a plain loop (the first task of a pack loads the libraries for all), and seconds to read 1,000 rows and make
+the report of them.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ from mlcost_hpc.compress.worker import run_task
 
 OUT = Path(__file__).resolve().parents[1] / "build" / "bench"
 ROWS = 1000
-MODELS = 3
+MODELS = 8
 
 
 def write_model(path: Path, seed: int) -> None:
@@ -72,7 +73,7 @@ def main() -> None:
             began = time.perf_counter()
             do_task(isolated, manifest, task)
             tasks.append(time.perf_counter() - began)
-        row = plain.result(manifest.tasks[0].id)
+        row = plain.row(manifest.tasks[0])
         assert row is not None
         many = Batch(folder / "many")
         everything = tuple(
@@ -86,8 +87,9 @@ def main() -> None:
         assert len(table) == ROWS
     figures = {
         "plain_loop_s": round(statistics.median(loop), 3),
-        "isolated_task_s": round(statistics.median(tasks), 3),
-        "overhead_s": round(statistics.median(tasks) - statistics.median(loop), 3),
+        "first_task_s": round(tasks[0], 3),
+        "further_task_s": round(statistics.median(tasks[1:]), 3),
+        "overhead_s": round(statistics.median(tasks[1:]) - statistics.median(loop), 3),
         "collect_1000_rows_s": round(collecting, 3),
     }
     OUT.mkdir(parents=True, exist_ok=True)

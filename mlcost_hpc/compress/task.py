@@ -1,6 +1,6 @@
 """The program of an array task: ``python -m mlcost_hpc.compress.task --work FILE``.
 
-``FILE`` lists the tasks of the whole array; ``SLURM_ARRAY_TASK_ID`` says which entry this one does. Each task
+``FILE`` lists the tasks of the whole array; ``MLCOST_TASK_ID`` says which entry this one does. Each task
 runs in a process of its own: when a library crashes, hangs or is killed for its memory, the row says so and
 the next task of the pack goes on.
 """
@@ -22,7 +22,7 @@ import msgspec
 
 from mlcost_hpc.compress.batch import Batch, read_json
 from mlcost_hpc.compress.failure import PASSING, Explanation, explain, explain_exit
-from mlcost_hpc.compress.node import cpus_of_job
+from mlcost_hpc.compress.node import cpus_of_job, job_name
 from mlcost_hpc.compress.records import Kind, Result
 from mlcost_hpc.compress.standing import worth_measuring
 from mlcost_hpc.errors import CompressError, MlcostError, UsageError
@@ -40,6 +40,9 @@ EXIT_OUT_OF_MEMORY = 77
 
 _PR_SET_PDEATHSIG = 1
 """Linux: the signal a process gets when its parent dies, however that dies."""
+
+PRELOADED = ("mlcost_hpc.compress.worker", "onnx", "onnxruntime.quantization", "onnxslim")
+"""What nearly every task needs, loaded once for all tasks of this process."""
 
 PATIENCE_S = 10.0
 """Seconds between telling a task that takes too long to stop and ending it."""
@@ -153,21 +156,27 @@ def do_pack(work: Work, index: int, say: Callable[[str], None]) -> None:
 
 
 def to_measure(batch: Batch, manifest: Manifest, model: str) -> list[Task]:
-    """Return a model's tasks that deserve to be measured again, as its rows are now."""
+    """Return a model's tasks that deserve to be measured again, as its rows are now.
+
+    What this very job has measured before it was requeued is done.
+    """
+    from mlcost_hpc.compress.alone import measured_by
+
     tasks = tuple(task for task in manifest.tasks if task.model == model)
     chosen = worth_measuring(batch.results(tasks))
-    return [task for task in tasks if task.id in chosen]
+    job = job_name(os.environ)
+    return [task for task in tasks if task.id in chosen and not measured_by(batch, task.id, job)]
 
 
 def main(argv: list[str] | None = None) -> int:
     """Run one array task; returns the exit code."""
     parser = argparse.ArgumentParser(description="Do the compression tasks of one array index.")
     parser.add_argument("--work", type=Path, required=True, help="the work list")
-    parser.add_argument("--index", type=int, help="array index (default: $SLURM_ARRAY_TASK_ID)")
+    parser.add_argument("--index", type=int, help="entry to do (default: $MLCOST_TASK_ID)")
     arguments = parser.parse_args(argv)
     for number in (signal.SIGTERM, signal.SIGUSR2):
         signal.signal(number, lambda *_: sys.exit(EXIT_REQUEUE))
-    index = arguments.index if arguments.index is not None else os.environ.get("SLURM_ARRAY_TASK_ID", "")
+    index = arguments.index if arguments.index is not None else os.environ.get("MLCOST_TASK_ID", "")
     try:
         if not str(index).isdigit():
             raise UsageError("no array index: run this as an array task, or give --index")
@@ -198,8 +207,14 @@ def stop_if_told(code: int) -> None:
 def _in_child(
     function: Callable[..., None], arguments: tuple[object, ...], seconds: float
 ) -> tuple[int, bool]:
-    """Run a function in a fresh process; return its exit code and whether it took too long and was ended."""
-    context = multiprocessing.get_context("spawn")
+    """Run a function in a fresh process; return its exit code and whether it took too long and was ended.
+
+    The process is split off one that has done no work yet but has loaded the libraries: loading them takes
+    longer than many a task does.
+    """
+    os.environ["ORT_DISABLE_TELEMETRY"] = "1"  # before the runtime is loaded
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(list(PRELOADED))
     child = context.Process(target=function, args=arguments, daemon=True)
     child.start()
     child.join(seconds)
@@ -267,7 +282,6 @@ def _settle_in(folder: Path) -> None:
     os.dup2(log, 1)
     os.dup2(log, 2)
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    os.environ["ORT_DISABLE_TELEMETRY"] = "1"
     os.environ["OMP_NUM_THREADS"] = str(cpus_of_job(os.environ))
 
 

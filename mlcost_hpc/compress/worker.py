@@ -26,6 +26,7 @@ from mlcost_hpc.compress.memory import peak_growth
 from mlcost_hpc.compress.methods import METHODS
 from mlcost_hpc.compress.methods.base import NotApplicableError, Subject, Workshop
 from mlcost_hpc.compress.place import this_place
+from mlcost_hpc.compress.prepared import prepared_original
 from mlcost_hpc.compress.promise import broken_promise
 from mlcost_hpc.compress.recipes import AUTO, Recipe, chain
 from mlcost_hpc.compress.records import Result
@@ -238,6 +239,7 @@ def _workshop(scratch: Path, shared: Shared, settings: Settings, sample_share: f
         seed=settings.seed,
         reduce_range=node.needs_reduced_range(settings.serving),
         processor_flags=flags,
+        kept={shared.original: partial(prepared_original, shared, settings.threads)},
     )
 
 

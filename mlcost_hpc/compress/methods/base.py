@@ -16,7 +16,7 @@ from mlcost_hpc.compress.records import STATUSES, Status
 from mlcost_hpc.errors import CompressError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
     from torch import nn
@@ -74,7 +74,8 @@ class Workshop:
         reduce_range: int8 weights must keep to 7 bits, because a node without VNNI may serve the model.
         processor_flags: flags of this node's processor.
         notes: remarks for the report.
-        prepared: original -> its prepared form, made once a task.
+        kept: file -> returns its prepared form and remarks, where these are kept for all tasks of the model.
+        prepared: file -> its prepared form, found or made once a task.
         controls: name -> an ONNX file trained the same way without the method, scored beside the candidate.
         cache: what rungs share, by a key of the method's own.
     """
@@ -88,6 +89,7 @@ class Workshop:
     reduce_range: bool
     processor_flags: frozenset[str]
     notes: list[str] = field(default_factory=list)
+    kept: Mapping[Path, Callable[[], tuple[Path, Sequence[str]]]] = field(default_factory=dict)
     prepared: dict[Path, Path] = field(default_factory=dict)
     controls: dict[str, Path] = field(default_factory=dict)
     cache: dict[Any, Any] = field(default_factory=dict)

@@ -9,6 +9,7 @@ from mlcost_hpc.compress.methods.prepare import prepare
 from mlcost_hpc.compress.onnxfile import inspect
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
     from mlcost_hpc.compress.methods.base import Workshop
@@ -23,13 +24,17 @@ def ready(source: Path, shop: Workshop) -> tuple[Path, OnnxFacts]:
     """
     refuse_quantized(inspect(source))
     if source not in shop.prepared:
-        folder = shop.folder / f"prepared-{len(shop.prepared)}"
-        folder.mkdir()
-        path, remarks = prepare(source, shop.calibration, folder, shop.threads)
+        path, remarks = shop.kept[source]() if source in shop.kept else _prepare(source, shop)
         shop.prepared[source] = path
         shop.notes.extend(f"preparation: {remark}" for remark in remarks)
     path = shop.prepared[source]
     return path, inspect(path)
+
+
+def _prepare(source: Path, shop: Workshop) -> tuple[Path, Sequence[str]]:
+    folder = shop.folder / f"prepared-{len(shop.prepared)}"
+    folder.mkdir()
+    return prepare(source, shop.calibration, folder, shop.threads)
 
 
 def refuse_quantized(facts: OnnxFacts) -> None:
