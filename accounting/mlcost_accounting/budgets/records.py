@@ -169,5 +169,9 @@ def lasting(status: BudgetStatus) -> str:
         return f"Spending as before, it lasts until {end}."
     if gone.expected is None or gone.expected > end:
         return f"Spending as before, it should last until {end}, but may be used up by {gone.earliest}."
-    latest = f"and {gone.latest}" if gone.latest is not None and gone.latest <= end else "and later"
-    return f"Spending as before, it is used up around {gone.expected} (between {gone.earliest} {latest})."
+    if gone.latest is None or gone.latest > end:
+        return f"Spending as before, it is used up around {gone.expected} ({gone.earliest} at the earliest)."
+    return (
+        f"Spending as before, it is used up around {gone.expected} "
+        f"(between {gone.earliest} and {gone.latest})."
+    )

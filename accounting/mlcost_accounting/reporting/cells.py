@@ -125,15 +125,17 @@ def bucket_name(bucket: Period) -> str:
 
 
 def change_percent(now: int, before: int) -> float | None:
-    """Return by how many per cent something changed; None when there was nothing before."""
-    return 100 * (now - before) / before if before else None
+    """Return by how many per cent something changed; None when there was nothing before, but is now."""
+    if not before:
+        return None if now else 0.0
+    return 100 * (now - before) / before
 
 
 UNFINISHED: Mapping[str, str] = {
     "FAILED": "ended with an error",
     "TIMEOUT": "hit the time limit",
     "OUT_OF_MEMORY": "ran out of memory",
-    "CANCELLED": "cancelled",
+    "CANCELLED": "somebody cancelled it",
     "PREEMPTED": "gave way to another job",
     "REQUEUED": "requeued",
     "NODE_FAIL": "a node failed",

@@ -28,7 +28,7 @@ class Line(msgspec.Struct, frozen=True, kw_only=True):
         sums: what it used.
         share: its part of the whole cost, per cent.
         before: what it cost in the period before, micros.
-        change: by how many per cent that changed; None when it cost nothing before.
+        change: by how many per cent that changed; None when it cost nothing before, but does now.
         unfinished: cost of its runs that ended without finishing, micros.
     """
 
@@ -49,6 +49,7 @@ class Figures(msgspec.Struct, frozen=True, kw_only=True):
             predecessor's days as have passed.
         currency: what money is counted in; empty = there is no rate card, nothing has a price.
         comparable: False when the ledger does not know all days of ``compared``.
+        known: numbers of the first and the last day with usage of anybody; None = there is none.
         total, before: sums of both.
         change: by how many per cent the cost changed.
         unfinished: sums of runs that ended without finishing.
@@ -63,6 +64,7 @@ class Figures(msgspec.Struct, frozen=True, kw_only=True):
     compared: Period
     currency: str
     comparable: bool
+    known: tuple[int, int] | None
     total: Sums
     before: Sums
     change: float | None
@@ -73,6 +75,11 @@ class Figures(msgspec.Struct, frozen=True, kw_only=True):
     series: Sequence[tuple[str, Sequence[int]]]
     series_by: str
     dearest: Sequence[Mapping[str, Any]]
+
+    @property
+    def is_empty(self) -> bool:
+        """True when nothing ran in the period and nothing was charged."""
+        return not self.total.runs and not self.total.cost
 
 
 def figures_of(
@@ -107,6 +114,7 @@ def figures_of(
         compared=compared,
         currency=books.currency,
         comparable=known is not None and known[0] <= compared.first.toordinal(),
+        known=known,
         total=total,
         before=total_before,
         change=change_percent(total.cost, total_before.cost),

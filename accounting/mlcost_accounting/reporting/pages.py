@@ -13,14 +13,17 @@ from mlcost_accounting.budgets.records import format_amount, lasting
 from mlcost_accounting.reporting.cells import UNFINISHED
 from mlcost_accounting.reporting.charts import money_bars
 from mlcost_accounting.reports import hours
-from mlcost_hpc.money import exact_money, format_money
+from mlcost_hpc.money import MICROS, exact_money, format_money
 from mlcost_hpc.units import format_duration
 
 if TYPE_CHECKING:
     from zoneinfo import ZoneInfo
 
+    from mlcost_accounting.periods import Period
+
 FOLDER = Path(__file__).parents[1] / "templates"
 STATIC = Path(__file__).parents[1] / "static"
+_TENFOLD = 900.0
 HEADINGS = {
     "account": "Group", "user": "User", "project": "Project", "partition": "Partition", "qos": "QOS",
     "gpu_model": "GPU model", "state": "State", "tag": "Tag", "pool": "Pool", "wckey": "WCKey",
@@ -40,12 +43,14 @@ def environment() -> Environment:
     )
     made.filters |= {
         "money": format_money,
+        "headline": show_headline,
         "exact": exact_money,
         "hours": show_hours,
         "percent": show_percent,
         "change": show_change,
         "when": show_time,
         "day": show_day,
+        "days": show_days,
         "duration": format_duration,
         "amount": format_amount,
         "lasting": lasting,
@@ -59,6 +64,11 @@ def style_sheet() -> str:
     return (STATIC / "style.css").read_text(encoding="utf-8")
 
 
+def show_headline(micros: int) -> str:
+    """Return an amount in big letters: from a hundred thousand on without decimals, which tables have."""
+    return format_money(micros, places=0 if abs(micros) >= 100_000 * MICROS else 2)
+
+
 def show_hours(seconds: int) -> str:
     """Return seconds as hours: ``1,234.5``."""
     return f"{hours(seconds):,.1f}"
@@ -70,9 +80,11 @@ def show_percent(value: float) -> str:
 
 
 def show_change(value: float | None) -> str:
-    """Return a change with its sign: ``+12 %``; ``new`` when there was nothing before."""
+    """Return a change with its sign: ``+12 %``, ``×21`` from tenfold on; ``new`` after nothing."""  # noqa: RUF002
     if value is None:
         return "new"
+    if value >= _TENFOLD:
+        return f"×{1 + value / 100:,.0f}"  # noqa: RUF001  # a multiplication sign, for people
     return f"{'+' if value >= 0 else '−'}{show_percent(abs(value))}"  # noqa: RUF001  # a minus sign, for people
 
 
@@ -81,6 +93,19 @@ def show_time(moment: int | None, zone: ZoneInfo) -> str:
     if moment is None:
         return "–"  # noqa: RUF001  # a dash, for people
     return f"{datetime.fromtimestamp(moment, UTC).astimezone(zone):%Y-%m-%d %H:%M}"
+
+
+def show_days(period: Period) -> str:
+    """Return a period's name; that of a range as people write it: ``1 to 25 Oct 2026``."""
+    first, last = period.first, period.last
+    if period.kind != "range":
+        return period.label
+    if first == last:
+        return f"{last.day} {last:%b %Y}"
+    if (first.year, first.month) == (last.year, last.month):
+        return f"{first.day} to {last.day} {last:%b %Y}"
+    year = "" if first.year == last.year else f" {first.year}"
+    return f"{first.day} {first:%b}{year} to {last.day} {last:%b %Y}"
 
 
 def show_day(number: int) -> str:

@@ -41,17 +41,20 @@ def invoices(visit: Visit) -> Response:
     while known is not None and len(months) < MONTHS and month.last >= date.fromordinal(known[0]):
         months.append(month)
         month = month.previous()
-    rows = [
+    invoices_of: dict[int, list[tuple[str, int]]] = {}
+    for index, account, cost in visit.books.by_month(months, "account"):
+        if scope.covers_account(account):
+            invoices_of.setdefault(index, []).append((account, cost))
+    listed = [
         {
-            "account": account,
-            "period": months[index].label,
+            "label": months[index].label,
             "closed": closed >= months[index].last.toordinal(),
-            "cost": cost,
+            "total": sum(cost for _, cost in lines),
+            "invoices": lines,
         }
-        for index, account, cost in visit.books.by_month(months, "account")
-        if scope.covers_account(account)
+        for index, lines in invoices_of.items()
     ]
-    return visit.page("invoices.html", "Invoices", rows=rows, currency=visit.books.currency)
+    return visit.page("invoices.html", "Invoices", months=listed, currency=visit.books.currency)
 
 
 def invoice(visit: Visit) -> Response:

@@ -10,8 +10,6 @@ from mlcost_accounting.reporting.figures import figures_of
 from mlcost_accounting.web.visit import HiddenError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from starlette.responses import Response
 
     from mlcost_accounting.budgets.records import BudgetStatus
@@ -45,7 +43,7 @@ def overview(visit: Visit) -> Response:
 
 
 def account(visit: Visit) -> Response:
-    """A group: who spent what on what."""
+    """A group with those below it: who spent what on what."""
     return _part(visit, "account", "gpu_model")
 
 
@@ -104,12 +102,19 @@ def what_is_seen(visit: Visit) -> str:
 
 def _part(visit: Visit, dimension: str, series_by: str) -> Response:
     name = visit.param("name")
-    if name not in visit.books.names_seen(dimension):
+    names = visit.tree.below(name) if dimension == "account" else (name,)
+    seen = set(names) & set(visit.books.names_seen(dimension))
+    if not seen:
         raise HiddenError(f"There is no {dimension} {name!r} here, or its costs are not yours to see.")
     period = visit.period()
-    wanted: dict[str, str | Sequence[str]] = {dimension: name}
+    tables = ("account", *_TABLES[dimension]) if len(seen) > 1 else _TABLES[dimension]
     figures = figures_of(
-        visit.books, period, visit.today, wanted=wanted, tables=_TABLES[dimension], series_by=series_by
+        visit.books,
+        period,
+        visit.today,
+        wanted={dimension: names},
+        tables=tables,
+        series_by="account" if len(seen) > 1 else series_by,
     )
     budgets = [
         status

@@ -37,6 +37,8 @@ MATRIX: dict[str, list[Case]] = {
         Case("/account/nlp", frozenset({"root", "lena", "sam", "ana"})),
         Case("/account/vision", frozenset({"root", "sam", "ben"})),
         Case("/account/robotics", frozenset({"root", "rob", "chloe"})),
+        Case("/account/science", frozenset({"root", "lena", "sam", "ana", "ben"})),
+        Case("/account/engineering", frozenset({"root", "rob", "chloe"})),
         Case("/account/never-existed", frozenset()),
     ],
     "/project/{name:path}": [

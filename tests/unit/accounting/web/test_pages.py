@@ -10,6 +10,9 @@ from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 import pytest
+from ledger_kit import Books, make_kinds, row
+from mlcost_accounting.periods import Period
+from mlcost_accounting.reporting.pages import show_change, show_days, show_headline
 from sample_ledger import HOSTILE, HOSTILE_USER, sample_books
 
 if TYPE_CHECKING:
@@ -124,10 +127,56 @@ def test_an_unpriced_run_says_why(make_client: Callable[..., TestClient]) -> Non
 
 
 def test_a_period_without_data_is_empty_not_broken(make_client: Callable[..., TestClient]) -> None:
-    """Before the first run there is nothing, said in words."""
-    text = make_client("root").get("/?period=2001-01").text
-    assert "Nothing ran in this period." in text
+    """Before the first run there is nothing, said in words, with what there is, on all such pages."""
+    for page in ("/", "/waste", "/account/nlp", "/user/ana", "/project/nlp"):
+        text = make_client("root").get(f"{page}?period=2001-01").text
+        assert "Nothing ran in 2001-01. The ledger has usage from 20" in " ".join(text.split())
+        assert "<svg" not in text
+
+
+def test_a_period_in_which_all_went_well_is_said_to_be(
+    make_client: Callable[..., TestClient], tmp_path: Path
+) -> None:
+    """Where nothing was wasted there is a sentence, not an empty chart."""
+    books = Books(tmp_path / "ledger.db", make_kinds())
+    books.take(row())
+    books.ledger.close()
+    text = make_client("root", ledger=tmp_path / "ledger.db").get("/waste?period=2026-01").text
     assert "Every run of this period finished." in text
+    assert "<svg" not in text
+
+
+def test_a_groups_page_counts_those_below_it(make_client: Callable[..., TestClient]) -> None:
+    """Science has no runs of its own; its page is nlp and vision, with as much as both have."""
+    science, nlp, vision = (
+        make_client("root").get(f"/account/{name}?period=this-year").text
+        for name in ("science", "nlp", "vision")
+    )
+    groups = amounts(science, "By group")[:2]
+    assert groups == [amounts(part, "By user")[-1] for part in (nlp, vision)]
+
+
+@pytest.mark.parametrize(
+    ("number", "text"),
+    [(None, "new"), (0.0, "+0 %"), (-16.4, "−16 %"), (899.0, "+899 %"), (1700.0, "×18")],  # noqa: RUF001
+)
+def test_changes_read_well(number: float | None, text: str) -> None:
+    """Per cent with a sign; from tenfold on a factor, which says more than thousands of per cent."""
+    assert show_change(number) == text
+
+
+def test_ranges_and_headlines_read_well() -> None:
+    """Days as people write them; big amounts without the decimals that tables have."""
+    days = [
+        show_days(Period(kind="range", first=date(*first), last=date(*last)))
+        for first, last in (
+            ((2026, 10, 1), (2026, 10, 25)), ((2026, 9, 1), (2026, 10, 5)), ((2025, 12, 1), (2026, 1, 5)),
+            ((2026, 1, 5), (2026, 1, 5)),
+        )
+    ]  # fmt: skip
+    assert days == ["1 to 25 Oct 2026", "1 Sep to 5 Oct 2026", "1 Dec 2025 to 5 Jan 2026", "5 Jan 2026"]
+    assert show_headline(99_999_994_999) == "99,999.99"
+    assert show_headline(128_028_610_000) == "128,029"
 
 
 def test_a_text_that_is_no_period_is_explained(make_client: Callable[..., TestClient]) -> None:
