@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from mlcost_accounting.ledger.override_book import keep_overrides_of_runs
 from mlcost_accounting.ledger.rejects import keep_rejects
 from mlcost_accounting.ledger.runs import Counts, RunWriter
 from mlcost_hpc.slurm.api import Run
@@ -87,6 +88,7 @@ class Ingest:
         """Take records of a backend that has no text."""
         columns = columns_of(answer.runs)
         self._count(self._writer.write(columns, seen=seen, names=Run.__struct_fields__, separator=_RECORD))
+        keep_overrides_of_runs(self._ledger, columns)
         keep_rejects(self._ledger, answer.rejects, cluster=cluster, seen=seen, separator="\x1f")
         self.intake.rejects += len(answer.rejects)
 
@@ -108,6 +110,7 @@ class Ingest:
         self._count(
             self._writer.write(answer.columns, seen=seen, names=layout.names, separator=layout.separator)
         )
+        keep_overrides_of_runs(self._ledger, answer.columns)
         return answer.rest
 
     def _count(self, counts: Counts) -> None:

@@ -116,6 +116,26 @@ def check(
 
 
 @budget.command()
+@ledger_option
+@format_option
+@click.pass_obj
+def overrides(context: Context, ledger: Path | None, output_format: Format) -> None:
+    """Show the jobs that were submitted although a hard budget refused: who, by how much, why.
+
+    Read from the jobs' comments, by `mlcost ingest` from the accounting and by `mlcost budget check` from the
+    queue.
+    """
+    from mlcost_accounting.ledger.override_book import overridden_jobs
+
+    from mlcost_hpc.cli.override_rows import COLUMNS as SHOWN
+    from mlcost_hpc.cli.override_rows import override_row
+
+    with open_up_to_date(context, ledger) as books:
+        jobs = overridden_jobs(books)
+    print_rows([override_row(job) for job in jobs], SHOWN, output_format, right=("over",))
+
+
+@budget.command()
 @click.argument("names", nargs=-1, required=True)
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @ledger_option

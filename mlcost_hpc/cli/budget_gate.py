@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import getpass
+from collections import Counter
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import click
 
@@ -12,9 +13,28 @@ from mlcost_hpc.cli.output import printable
 from mlcost_hpc.errors import SlurmError, UsageError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from decimal import Decimal
 
     from mlcost_hpc.cli.context import Context
+
+
+class Stake(NamedTuple):
+    """What jobs can take at most.
+
+    Attributes:
+        per_hour: price of an hour of one task, currency units.
+        time_s: time limit of one task, seconds.
+        gpu_model: model of its GPUs; empty without GPUs.
+        gpus: GPUs of one task over all nodes.
+        tasks: how many tasks.
+    """
+
+    per_hour: Decimal
+    time_s: int
+    gpu_model: str
+    gpus: int
+    tasks: int = 1
 
 
 def obey_budgets(
@@ -28,16 +48,20 @@ def obey_budgets(
     tasks: int = 1,
     over_budget: str | None = None,
 ) -> str:
-    """Refuse a submission that a hard budget does not allow, warn of soft ones.
+    """Refuse a job or an array that a hard budget does not allow, as :func:`obey_for_all`."""
+    stake = Stake(per_hour, time_s, gpu_model, gpus, tasks)
+    return obey_for_all(context, account, [stake], over_budget)
+
+
+def obey_for_all(
+    context: Context, account: str | None, stakes: Sequence[Stake], over_budget: str | None = None
+) -> str:
+    """Refuse jobs that a hard budget does not allow all together, warn of soft ones.
 
     Args:
         context: the command's context; without ``paths.published_budgets`` nothing is asked.
-        account: the job's account; None = the user's default one.
-        per_hour: price of an hour of one task, currency units.
-        time_s: time limit of one task, seconds.
-        gpu_model: model of its GPUs; empty without GPUs.
-        gpus: GPUs of one task over all nodes.
-        tasks: how many tasks.
+        account: the jobs' account; None = the user's default one.
+        stakes: what they can take.
         over_budget: why a refusal is to be overridden; None = it is not.
 
     Returns:
@@ -48,10 +72,10 @@ def obey_budgets(
         UsageError: an override has no reason.
         ConfigError: the published budgets cannot be read.
     """
+    from mlcost_accounting.budgets.overrides import Override, override_comment
     from mlcost_accounting.budgets.submission import (
         Submission,
         check_submission,
-        override_comment,
         read_published,
         require_budget,
     )
@@ -65,11 +89,15 @@ def obey_budgets(
         return ""
     published = read_published(Path(path))
     user = getpass.getuser()
+    gpu_seconds: Counter[str] = Counter()
+    for stake in stakes:
+        if stake.gpus:
+            gpu_seconds[stake.gpu_model] += stake.gpus * stake.time_s * stake.tasks
     submission = Submission(
         account=account or _default_account(context, user),
         user=user,
-        cost=int(per_hour * time_s * tasks * MICROS / 3600),
-        gpu_seconds={gpu_model: gpus * time_s * tasks} if gpus else {},
+        cost=sum(int(stake.per_hour * stake.time_s * stake.tasks * MICROS / 3600) for stake in stakes),
+        gpu_seconds=gpu_seconds,
     )
     verdict = check_submission(submission, published)
     for line in verdict.warnings:
@@ -80,7 +108,7 @@ def obey_budgets(
         return ""
     for line in verdict.refusals:
         click.echo(f"mlcost: overridden ({printable(over_budget)}): {line}", err=True)
-    return override_comment(user, verdict, over_budget)
+    return override_comment(Override(verdict.refused_by, verdict.over, user, over_budget))
 
 
 def _default_account(context: Context, user: str) -> str:

@@ -47,7 +47,7 @@ def channels_of(context: Context) -> list[Channel]:
 
 
 def take_commitments(context: Context, ledger: Ledger, rates: Path | None) -> None:
-    """Ask Slurm for its jobs and keep what they may still cost.
+    """Ask Slurm for its jobs and keep what they may still cost, and the budget overrides they tell of.
 
     When Slurm does not answer, what was kept before stays, and one line says so.
     """
@@ -56,6 +56,7 @@ def take_commitments(context: Context, ledger: Ledger, rates: Path | None) -> No
     from mlcost_accounting.held import Holdings
     from mlcost_accounting.ledger.budget_book import BudgetBook
     from mlcost_accounting.ledger.health import known_until
+    from mlcost_accounting.ledger.override_book import keep_overrides_of_jobs
     from mlcost_accounting.projects import ProjectMap, load_projects
 
     from mlcost_hpc.cli.accounting import book_of
@@ -75,6 +76,8 @@ def take_commitments(context: Context, ledger: Ledger, rates: Path | None) -> No
         Calendar(context.settings.zone),
     )
     found = committer.of(jobs, known_until=known_until(ledger) or now, now=now)
-    BudgetBook(ledger).replace_commitments(config.get("clustername", "cluster"), found, now)
+    cluster = config.get("clustername", "cluster")
+    BudgetBook(ledger).replace_commitments(cluster, found, now)
+    keep_overrides_of_jobs(ledger, cluster, jobs)
     if found.unpriced:
         click.echo(f"mlcost: {found.unpriced} running or queued jobs have no price", err=True)

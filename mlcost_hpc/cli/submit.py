@@ -87,7 +87,7 @@ def submit(
     best = choice.best
     comment = obey_budgets(
         context, account=need.account, per_hour=best.per_hour, time_s=best.forecast.time_limit_s,
-        gpu_model=best.offer.gpu_model, gpus=best.gpus, over_budget=over_budget,
+        gpu_model=best.offer.gpu_model, gpus=best.gpus, tasks=_tasks_of(directives), over_budget=over_budget,
     )  # fmt: skip
     name = (directives or {}).get("job-name") or job_name or _name_of(command)
     order = _Order(
@@ -158,6 +158,23 @@ def _directives_of(command: tuple[str, ...]) -> dict[str, str] | None:
         return None
     text = path.read_text(encoding="utf-8", errors="replace")
     return read_directives(text) if text.startswith("#!") and "\n#SBATCH" in text else None
+
+
+def _tasks_of(directives: dict[str, str] | None) -> int:
+    """Return how many jobs a submission is: a script's ``--array`` runs it once for each index.
+
+    Raises:
+        UsageError: when the script's list of indices cannot be read.
+    """
+    from mlcost_hpc.errors import UnitError, UsageError
+    from mlcost_hpc.slurm.array_spec import count_tasks
+
+    if directives is None or not directives.get("array"):
+        return 1
+    try:
+        return count_tasks(directives["array"])
+    except UnitError as error:
+        raise UsageError(f"the script's #SBATCH lines: {error}") from None
 
 
 def _warn(launcher: Launcher, choice: Choice) -> None:

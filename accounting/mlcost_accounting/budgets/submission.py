@@ -7,7 +7,6 @@ stands, without anybody's jobs in it, and the launcher reads that file.
 from __future__ import annotations
 
 import os
-import re
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -16,9 +15,6 @@ import msgspec
 
 from mlcost_accounting.budgets.records import BudgetStatus, Scope, Unit, format_amount
 from mlcost_hpc.errors import BudgetError, ConfigError
-
-_NOT_PLAIN = re.compile(r"[^A-Za-z0-9 .,:;()/+#-]+")
-_LONGEST_REASON = 200
 
 
 class PublishedBudget(msgspec.Struct, frozen=True, kw_only=True):
@@ -83,27 +79,33 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
         refusals: one line for each hard budget that it would break.
         warnings: one line for each soft one.
         refused_by: names of the hard budgets.
+        over: by how much it could exceed each of those, with the unit.
     """
 
     refusals: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
     refused_by: tuple[str, ...] = ()
+    over: tuple[str, ...] = ()
 
 
 def check_submission(submission: Submission, published: PublishedBudgets) -> Verdict:
     """Return what budgets say to a submission."""
-    refusals, warnings, refused_by = [], [], []
+    refusals, warnings, refused_by, over = [], [], [], []
     for budget in published.budgets:
         wanted = _wanted(submission, budget)
-        if not wanted or budget.used + budget.committed + wanted <= budget.amount:
+        beyond = budget.used + budget.committed + wanted - budget.amount
+        if not wanted or beyond <= 0:
             continue
         line = _line(budget, wanted, published.currency)
         if budget.hard:
             refusals.append(line)
             refused_by.append(budget.name)
+            over.append(format_amount(beyond, budget.unit, published.currency))
         else:
             warnings.append(line)
-    return Verdict(refusals=tuple(refusals), warnings=tuple(warnings), refused_by=tuple(refused_by))
+    return Verdict(
+        refusals=tuple(refusals), warnings=tuple(warnings), refused_by=tuple(refused_by), over=tuple(over)
+    )
 
 
 def require_budget(verdict: Verdict) -> None:
@@ -168,16 +170,6 @@ def read_published(path: Path) -> PublishedBudgets:
         raise ConfigError(f"{path}: the published budgets cannot be read: {error.strerror}") from None
     except (msgspec.DecodeError, msgspec.ValidationError) as error:
         raise ConfigError(f"{path}: these are no published budgets: {error}") from None
-
-
-def override_comment(user: str, verdict: Verdict, reason: str) -> str:
-    """Return the words for the job's comment that record an override in Slurm's own accounting.
-
-    Of the reason only plain characters are kept: quotation marks, ``=`` and ``|`` mean something to sbatch,
-    to project rules and in rows of sacct.
-    """
-    plain = " ".join(_NOT_PLAIN.sub(" ", reason).split())[:_LONGEST_REASON]
-    return f"budget_override={','.join(verdict.refused_by)} by={user} because {plain}"
 
 
 def _wanted(submission: Submission, budget: PublishedBudget) -> int:

@@ -1,9 +1,9 @@
-"""Budgets, commitments and overrides in the ledger."""
+"""Budgets and commitments in the ledger."""
 
 from __future__ import annotations
 
 from datetime import date
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -105,17 +105,3 @@ class BudgetBook:
     def jobs_committed(self) -> dict[str, int]:
         """Return how many jobs run and wait."""
         return dict(self._ledger.db.execute("SELECT kind, SUM(jobs) FROM commitments GROUP BY kind"))
-
-    def record_override(
-        self, *, user: str, account: str, budgets: tuple[str, ...], cost: int, reason: str, now: int
-    ) -> None:
-        """Record a submission that went past hard budgets."""
-        self._ledger.db.execute(
-            "INSERT INTO budget_overrides (at, user, account, budgets, cost, reason) "
-            "VALUES (?, ?, ?, ?, ?, ?)",
-            (now, user, account, ",".join(budgets), cost, reason),
-        )
-
-    def overrides(self) -> list[dict[str, Any]]:
-        """Return recorded overrides, the newest first."""
-        return self._ledger.rows("SELECT * FROM budget_overrides ORDER BY at DESC, id DESC")

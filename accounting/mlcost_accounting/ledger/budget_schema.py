@@ -129,3 +129,19 @@ def reconciliations(db: Database) -> None:
         ) WITHOUT ROWID
         """
     )
+
+
+@budget_migrations()
+def overrides_from_comments(db: Database) -> None:
+    """Jobs whose comment tells of a budget that was overridden; the table before was never written to."""
+    db.execute("DROP TABLE budget_overrides")
+    db.execute(
+        """
+        CREATE TABLE budget_overrides (
+            cluster TEXT NOT NULL, job TEXT NOT NULL,   -- of an array its id, without the task's number
+            comment TEXT NOT NULL,
+            submitted INTEGER NOT NULL, user TEXT NOT NULL, account TEXT NOT NULL,
+            PRIMARY KEY (cluster, job, comment)
+        ) WITHOUT ROWID
+        """
+    )

@@ -15,7 +15,6 @@ from mlcost_accounting.budgets.submission import (
     PublishedBudgets,
     Submission,
     check_submission,
-    override_comment,
     publish,
     read_published,
     require_budget,
@@ -120,9 +119,7 @@ def test_a_hard_budget_refuses_what_does_not_fit() -> None:
     with pytest.raises(BudgetError, match=r"nlp-month.*100\.00 EUR free of 1,000\.00 EUR") as caught:
         require_budget(verdict)
     assert caught.value.exit_code == 4
-    words = override_comment("ana", verdict, 'paper  is "due"|\x1b tag=x $(id)\n' + "y" * 500)
-    assert words.startswith("budget_override=nlp-month by=ana because paper is due tag x (id) yyy")
-    assert len(words) < 300
+    assert (verdict.refused_by, verdict.over) == (("nlp-month",), ("0.00 EUR",))
 
 
 def test_a_soft_budget_only_warns() -> None:

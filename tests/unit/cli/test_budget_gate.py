@@ -81,7 +81,7 @@ def test_an_override_is_said_and_recorded_in_the_comment(
 ) -> None:
     """The reason loses what means something elsewhere; where nothing refuses there is no record."""
     words = gate(over_budget='paper\x1b[31m "due"|x')
-    assert words == f"budget_override=hard by={getpass.getuser()} because paper 31m due x"
+    assert words == f"budget_override=hard over=2.00USD by={getpass.getuser()} because paper 31m due x"
     assert "\x1b" not in capsys.readouterr().err
     assert gate(time_s=3600, over_budget="paper") == ""
     with pytest.raises(UsageError, match="needs a reason"):

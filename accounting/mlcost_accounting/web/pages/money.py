@@ -6,6 +6,7 @@ from datetime import date
 from typing import TYPE_CHECKING
 
 from mlcost_accounting.ledger.budget_book import BudgetBook
+from mlcost_accounting.ledger.override_book import overridden_jobs
 from mlcost_accounting.periods import parse_period, period_of
 from mlcost_accounting.reporting.invoice import invoice_of
 from mlcost_accounting.web.pages.spending import visible_budgets
@@ -22,13 +23,19 @@ MONTHS = 12
 
 
 def budgets(visit: Visit) -> Response:
-    """Where the budgets stand that concern the viewer."""
+    """Where the budgets stand that concern the viewer, and the jobs that went past hard ones."""
+    scope = visit.books.scope
     return visit.page(
         "budgets.html",
         "Budgets",
         budgets=visible_budgets(visit),
         currency=visit.books.currency,
         taken=BudgetBook(visit.ledger).commitments_taken(),
+        overrides=[
+            job
+            for job in overridden_jobs(visit.ledger)
+            if scope.covers_account(job.account) or scope.covers_user(job.user)
+        ],
     )
 
 

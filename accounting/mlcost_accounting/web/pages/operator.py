@@ -6,8 +6,8 @@ import time
 from typing import TYPE_CHECKING
 
 from mlcost_accounting.ledger import health
-from mlcost_accounting.ledger.budget_book import BudgetBook
 from mlcost_accounting.ledger.outbox import Outbox
+from mlcost_accounting.ledger.override_book import overridden_jobs
 from mlcost_accounting.ledger.queries import problems
 from mlcost_accounting.ledger.reconciliations import reconciliations
 
@@ -36,5 +36,5 @@ def operator(visit: Visit) -> Response:
         problems=problems(visit.ledger),
         rejects=health.newest_rejects(visit.ledger, REJECTS),
         alerts=Outbox(visit.ledger).waiting(),
-        overrides=BudgetBook(visit.ledger).overrides(),
+        overrides=overridden_jobs(visit.ledger),
     )
