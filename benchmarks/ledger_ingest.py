@@ -72,7 +72,7 @@ def ours(rows: Path, database: Path) -> int:
     with open_ledger(database, zone) as ledger:
         taker = Ingest(ledger, kinds)
         layouts: list = []
-        parts = SavedRows(rows, FIELDS, "\x1f").read(layouts.append)
+        parts = SavedRows(rows, FIELDS, "\x1f").read(layouts.append, layouts.append)
         first = next(parts)
         taker.text(chain((first,), parts), layouts[0], seen=2_000_000_000)
         ledger.refresh()

@@ -6,11 +6,13 @@ at a time (:mod:`mlcost_accounting.quickrate`).
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple, cast
+from operator import attrgetter
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from mlcost_accounting.dims import Dims
 from mlcost_accounting.rating import Span
 from mlcost_hpc.errors import RateError
+from mlcost_hpc.slurm.repeated import together
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -18,21 +20,28 @@ if TYPE_CHECKING:
     from mlcost_accounting.projects import ProjectMap
     from mlcost_accounting.rating import Rater
     from mlcost_hpc.rates import RateCard
+    from mlcost_hpc.slurm.repeated import Repeated
+    from mlcost_hpc.slurm.sacct_columns import RunColumns
 
 
 class Kind(NamedTuple):
-    """What runs have in common that cost and are reported alike."""
+    """What a run's price for a second depends on."""
 
-    cluster: str
-    account: str
-    user: str
     partition: str
     qos: str
     state: str
     allocated: str
     node_count: int
-    wckey: str
-    comment: str
+
+
+class Place(NamedTuple):
+    """Where a kind stands in reports."""
+
+    partition: str
+    qos: str
+    state: str
+    gpu_model: str
+    pool: str
 
 
 class Plan(NamedTuple):
@@ -47,34 +56,23 @@ class RatedKind:
 
     Attributes:
         kind: the kind.
-        dims: what reports group it by.
         cpus, gpus, nodes: what a run of it holds.
+        place: where it stands in reports.
         held_anything: False for runs that never got resources.
     """
 
-    __slots__ = ("_plans", "_rater", "cpus", "dims", "gpus", "held_anything", "kind", "nodes")
+    __slots__ = ("_plans", "_rater", "cpus", "gpus", "held_anything", "kind", "nodes", "place")
 
-    def __init__(self, kind: Kind, rater: Rater, projects: ProjectMap) -> None:
+    def __init__(self, kind: Kind, rater: Rater) -> None:
         self.kind = kind
         self._rater = rater
         self._plans: dict[int, Plan | None] = {}
         held = rater.held(self.span(0, 0, 0, None, "", 0))
         self.cpus, self.gpus, self.nodes = held.resources.cpus, held.gpus, held.resources.nodes
         self.held_anything = bool(kind.allocated)
-        book = rater.book
-        pool = book.card[-1].at(kind.partition).pool if book else ""
-        self.dims = Dims(
-            cluster=kind.cluster,
-            account=kind.account,
-            user=kind.user,
-            partition=kind.partition,
-            qos=kind.qos,
-            gpu_model=held.gpu_model,
-            state=kind.state,
-            project=projects.project_of(kind.account, kind.qos, kind.partition, kind.wckey, kind.comment),
-            pool=pool or ("gpu" if held.gpus else "cpu"),
-            wckey=kind.wckey,
-            tag=projects.tag_of(kind.comment),
+        pool = rater.book.card[-1].at(kind.partition).pool if rater.book else ""
+        self.place = Place(
+            kind.partition, kind.qos, kind.state, held.gpu_model, pool or ("gpu" if held.gpus else "cpu")
         )
 
     def span(
@@ -87,11 +85,7 @@ class RatedKind:
         seen: int,
     ) -> Span:
         """Return one run of this kind."""
-        kind = self.kind
-        return Span(
-            kind.partition, kind.qos, kind.state, kind.allocated, kind.node_count, started, elapsed_s,
-            suspended_s, time_limit_s, reservation, seen,
-        )  # fmt: skip
+        return Span(*self.kind, started, elapsed_s, suspended_s, time_limit_s, reservation, seen)
 
     def plan(self, card: int) -> Plan | None:
         """Return how a run is charged under a card (its number); None = the long way."""
@@ -127,23 +121,48 @@ class Kinds:
     def __init__(self, rater: Rater, projects: ProjectMap) -> None:
         self.rater = rater
         self._projects = projects
-        self._known: dict[_KindFields, RatedKind] = {}
+        self._rated: dict[Kind, RatedKind] = {}
+        self._dims: dict[tuple[Any, ...], Dims] = {}
 
-    def find_all(self, kinds: Sequence[_KindFields]) -> list[RatedKind]:
-        """Return the kind of each run, given as the fields of :class:`Kind`."""
-        known = self._known
+    def rated(self, columns: Sequence[Repeated[Any]]) -> Repeated[RatedKind]:
+        """Return the kind of each run, given the columns of :class:`Kind`."""
+        return together(columns).map(self._rate)
+
+    def dims(self, columns: RunColumns, kinds: Repeated[RatedKind]) -> Repeated[Dims]:
+        """Return what reports group each run by."""
         # A comment can be different in every run: what is remembered must not grow for ever.
-        if len(known) > _MOST_KINDS:
-            known.clear()
-        found = [known.get(kind) for kind in kinds]
-        for position, rated in enumerate(found):
-            if rated is None:
-                kind = kinds[position]
-                if kind not in known:
-                    known[kind] = RatedKind(Kind(*kind), self.rater, self._projects)
-                found[position] = known[kind]
-        return cast("list[RatedKind]", found)
+        if len(self._dims) > _MOST_DIMS:
+            self._dims.clear()
+        people = (columns.cluster, columns.account, columns.user, columns.wckey, columns.comment)
+        places = kinds.map(attrgetter("place")).distinct()
+        return together([*people, places]).map(self._place)
+
+    def _rate(self, fields: tuple[Any, ...]) -> RatedKind:
+        kind = Kind(*fields)
+        found = self._rated.get(kind)
+        if found is None:
+            found = self._rated[kind] = RatedKind(kind, self.rater)
+        return found
+
+    def _place(self, fields: tuple[Any, ...]) -> Dims:
+        found = self._dims.get(fields)
+        if found is None:
+            found = self._dims[fields] = self._new_dims(*fields)
+        return found
+
+    def _new_dims(
+        self, cluster: str, account: str, user: str, wckey: str, comment: str, place: Place
+    ) -> Dims:
+        project = self._projects.project_of(account, place.qos, place.partition, wckey, comment)
+        return Dims(
+            cluster=cluster,
+            account=account,
+            user=user,
+            **place._asdict(),
+            project=project,
+            wckey=wckey,
+            tag=self._projects.tag_of(comment),
+        )
 
 
-_KindFields = tuple[str, str, str, str, str, str, str, int, str, str]
-_MOST_KINDS = 100_000
+_MOST_DIMS = 20_000

@@ -6,39 +6,53 @@ left to :class:`~mlcost_accounting.rating.Rater`; a property test shows that bot
 
 from __future__ import annotations
 
+from operator import attrgetter
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-if TYPE_CHECKING:
-    from collections.abc import Sequence
+from mlcost_accounting.bulk import Plan
+from mlcost_hpc.slurm.repeated import Repeated, together
 
-    from mlcost_accounting.bulk import Plan, RatedKind
-    from mlcost_accounting.calendar import Integers
+if TYPE_CHECKING:
+    from mlcost_accounting.bulk import RatedKind
+    from mlcost_accounting.calendar import Calendar, Integers
     from mlcost_accounting.rating import Rater
+
+    Booleans = np.ndarray[tuple[int], np.dtype[np.bool_]]
 
 _LARGEST = 2**61
 
 
 class QuickCharges(NamedTuple):
-    """The runs that could be charged here.
+    """Charges of runs on days, as columns; sorted by day and run.
 
     Attributes:
-        rows: their positions.
-        slices: their days: (position, day, 1 on the first, wall, CPU, GPU, node seconds, cost in micros).
-        days: all those days.
+        charged: for each run that was given, whether it could be charged here.
+        run: position of the run.
+        day: the day.
+        first: 1 on the run's first day.
+        wall_s, cpu_s, gpu_s, node_s: what it used on that day.
+        cost: micros.
     """
 
-    rows: set[int]
-    slices: list[tuple[int, int, int, int, int, int, int, int]]
-    days: set[int]
-
-
-NO_CHARGES = QuickCharges(set(), [], set())
+    charged: Booleans
+    run: Integers
+    day: Integers
+    first: Integers
+    wall_s: Integers
+    cpu_s: Integers
+    gpu_s: Integers
+    node_s: Integers
+    cost: Integers
 
 
 def quick_charges(
-    kinds: Sequence[RatedKind], rater: Rater, started: Sequence[int], elapsed_s: Sequence[int]
+    kinds: Repeated[RatedKind],
+    rater: Rater,
+    started: Integers,
+    elapsed_s: Integers,
+    closed_through: int = 0,
 ) -> QuickCharges:
     """Charge the runs that cost just seconds x price.
 
@@ -47,61 +61,61 @@ def quick_charges(
         rater: the prices and the site's days.
         started: when each started (UTC seconds).
         elapsed_s: how long each ran; none was ever suspended.
+        closed_through: the last closed day; runs that began by then are not charged here.
     """
-    if not kinds:
-        return NO_CHARGES
-    begin, seconds = np.array(started, dtype=np.int64), np.array(elapsed_s, dtype=np.int64)
-    rows, plans = _plain(kinds, rater, begin, begin + seconds)
-    if not rows:
-        return NO_CHARGES
-    chosen = np.array(rows, dtype=np.int64)
-    pieces = _pieces(chosen, plans, rater, begin[chosen], begin[chosen] + seconds[chosen])
-    position, day, first, wall, cost = (np.concatenate(column) for column in zip(*pieces, strict=True))
-    held = [kinds[row] for row in position.tolist()]
-    slices = zip(
-        position.tolist(),
-        day.tolist(),
-        first.tolist(),
-        wall.tolist(),
-        (wall * _numbers([kind.cpus for kind in held])).tolist(),
-        (wall * _numbers([kind.gpus for kind in held])).tolist(),
-        (wall * _numbers([kind.nodes for kind in held])).tolist(),
-        cost.tolist(),
-        strict=True,
+    ended = started + elapsed_s
+    numerator, denominator = _plans(kinds, rater, started, ended)
+    charged = (denominator > 0) & (rater.calendar.days_of(started)[0] > closed_through)
+    chosen = np.flatnonzero(charged)
+    pieces = _pieces(
+        chosen, numerator[chosen], denominator[chosen], rater.calendar, started[chosen], ended[chosen]
     )
-    return QuickCharges(set(rows), list(slices), set(np.unique(day).tolist()))
+    run, day, first, wall, cost = (np.concatenate(column) for column in zip(*pieces, strict=True))
+    order = np.lexsort((run, day))
+    run, day, first, wall, cost = run[order], day[order], first[order], wall[order], cost[order]
+    held = kinds.take(run)
+    return QuickCharges(
+        charged, run, day, first, wall,
+        wall * held.numbers(attrgetter("cpus")),
+        wall * held.numbers(attrgetter("gpus")),
+        wall * held.numbers(attrgetter("nodes")),
+        cost,
+    )  # fmt: skip
 
 
-def _plain(
-    kinds: Sequence[RatedKind], rater: Rater, begin: Integers, end: Integers
-) -> tuple[list[int], list[Plan]]:
-    """Return the positions of the runs that one plan charges from end to end, and the plans."""
-    longest = int((end - begin).max())
+def _plans(
+    kinds: Repeated[RatedKind], rater: Rater, begin: Integers, end: Integers
+) -> tuple[Integers, Integers]:
+    """Return micros per second as fractions, 0/0 for runs that no single plan charges from end to end."""
+    longest = int((end - begin).max(initial=1))
     first = rater.card_numbers(rater.calendar.days_of(begin)[0])
     last = rater.card_numbers(rater.calendar.days_of(np.maximum(end - 1, begin))[0])
-    rows, plans = [], []
-    for row, (kind, card, same) in enumerate(
-        zip(kinds, first.tolist(), (first == last).tolist(), strict=True)
-    ):
-        plan = kind.plan(card) if same else None
-        if plan is not None and plan.numerator * longest < _LARGEST and plan.denominator < _LARGEST:
-            rows.append(row)
-            plans.append(plan)
-    return rows, plans
+    cards = Repeated.of(np.where(first == last, first, -1).tolist())
+
+    def plan(of: tuple[RatedKind, int]) -> Plan:
+        found = of[0].plan(of[1])
+        fits = found and found.numerator * longest < _LARGEST and found.denominator < _LARGEST
+        return found if found and fits else _NO_PLAN
+
+    plans = together([kinds, cards]).map(plan)
+    return plans.numbers(attrgetter("numerator")), plans.numbers(attrgetter("denominator"))
 
 
 def _pieces(
-    position: Integers, plans: Sequence[Plan], rater: Rater, begin: Integers, end: Integers
+    position: Integers,
+    numerator: Integers,
+    denominator: Integers,
+    calendar: Calendar,
+    begin: Integers,
+    end: Integers,
 ) -> list[tuple[Integers, Integers, Integers, Integers, Integers]]:
     """Return (position, day, first, wall, cost) of all first days, all second days, and so on."""
-    numerator = _numbers([plan.numerator for plan in plans])
-    denominator = _numbers([plan.denominator for plan in plans])
-    found = []
+    found: list[tuple[Integers, Integers, Integers, Integers, Integers]] = []
     since = begin
     charged: Integers = np.zeros_like(begin)
     first = np.ones_like(begin)
-    while len(position):
-        day, day_ends = rater.calendar.days_of(since)
+    while len(position) or not found:
+        day, day_ends = calendar.days_of(since)
         until = np.minimum(end, day_ends)
         total = _half_to_even(np.multiply(numerator, until - begin), denominator)
         found.append((position, day, first, until - since, total - charged))
@@ -120,5 +134,4 @@ def _half_to_even(numerator: Integers, denominator: Integers) -> Integers:
     return rounded
 
 
-def _numbers(values: Sequence[int]) -> Integers:
-    return np.array(values, dtype=np.int64)
+_NO_PLAN = Plan(0, 0)

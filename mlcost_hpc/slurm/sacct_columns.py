@@ -11,13 +11,15 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
+import numpy as np
 
 from mlcost_hpc.errors import UnitError, UsageError
 from mlcost_hpc.slurm.api import Reject, Run
 from mlcost_hpc.slurm.parse_runs import parse_state
+from mlcost_hpc.slurm.repeated import Repeated, together
 from mlcost_hpc.slurm.sacct_lines import Layout, split_lines
 from mlcost_hpc.slurm.sacct_times import Moments
-from mlcost_hpc.slurm.values import NOTHING, parse_count, parse_limit, parse_tres_cached
+from mlcost_hpc.slurm.values import NOTHING, parse_count, parse_limit, parse_tres_cached, text_or_empty
 from mlcost_hpc.units import format_tres, parse_elapsed
 
 if TYPE_CHECKING:
@@ -30,31 +32,34 @@ _T = TypeVar("_T")
 class RunColumns(msgspec.Struct, kw_only=True):
     """Accounting rows as columns of one length, named and meant as in :class:`~mlcost_hpc.slurm.api.Run`.
 
+    What a run's price and its place in reports depend on repeats; it comes with the different values told
+    apart, so that they are looked up once and not for each run.
+
     Attributes:
-        allocated: AllocTRES as text: few different ones repeat, so each is parsed once, later.
+        allocated: AllocTRES as text: each different one is parsed later.
         raw: each row as it came.
     """
 
-    cluster: Sequence[str]
+    cluster: Repeated[str]
     job_id: Sequence[str]
     raw_job_id: Sequence[str]
     db_index: Sequence[str]
-    user: Sequence[str]
-    account: Sequence[str]
-    partition: Sequence[str]
-    qos: Sequence[str]
-    state: Sequence[str]
+    user: Repeated[str]
+    account: Repeated[str]
+    partition: Repeated[str]
+    qos: Repeated[str]
+    state: Repeated[str]
     submitted: Sequence[int | None]
     started: Sequence[int | None]
     ended: Sequence[int | None]
     elapsed_s: Sequence[int]
     suspended_s: Sequence[int]
     time_limit_s: Sequence[int | None]
-    allocated: Sequence[str]
-    node_count: Sequence[int]
+    allocated: Repeated[str]
+    node_count: Repeated[int]
     name: Sequence[str]
-    comment: Sequence[str]
-    wckey: Sequence[str]
+    comment: Repeated[str]
+    wckey: Repeated[str]
     reservation: Sequence[str]
     raw: Sequence[str]
 
@@ -63,10 +68,14 @@ class RunColumns(msgspec.Struct, kw_only=True):
 
     def without(self, rows: set[int]) -> RunColumns:
         """Return the columns without some rows."""
-        kept = [row for row in range(len(self)) if row not in rows]
-        return RunColumns(
-            **{name: [column[row] for row in kept] for name, column in msgspec.structs.asdict(self).items()}
-        )
+        kept = np.array([row for row in range(len(self)) if row not in rows], dtype=np.int64)
+        columns: dict[str, Any] = {
+            name: column.only(kept)
+            if isinstance(column, Repeated)
+            else [column[row] for row in kept.tolist()]
+            for name, column in msgspec.structs.asdict(self).items()
+        }
+        return RunColumns(**columns)
 
 
 class ColumnAnswer(msgspec.Struct, frozen=True, kw_only=True):
@@ -114,18 +123,21 @@ def parse_columns(
 
 def columns_of(runs: Sequence[Run]) -> RunColumns:
     """Return the columns of records, for backends that have no text; the raw row is the record as JSON."""
-    return RunColumns(
+    columns: dict[str, Any] = {
         **{name: [getattr(run, name) for run in runs] for name in _SAME},
-        user=[run.user or (f"uid-{run.uid}" if run.uid is not None else "") for run in runs],
-        allocated=[format_tres(run.allocated) for run in runs],
-        raw=[msgspec.json.encode(run).decode() for run in runs],
-    )
+        "user": [run.user or (f"uid-{run.uid}" if run.uid is not None else "") for run in runs],
+        "allocated": [format_tres(run.allocated) for run in runs],
+    }
+    columns |= {name: Repeated.of(columns[name]) for name in _REPEATED}
+    return RunColumns(**columns, raw=[msgspec.json.encode(run).decode() for run in runs])
 
 
 class _Fields:
     """Columns of text, turned into columns of values; rows that cannot be read are noted in ``bad``."""
 
-    def __init__(self, texts: Mapping[str, Sequence[Any]], rows: int, moments: Moments) -> None:
+    def __init__(
+        self, texts: Mapping[str, Sequence[Any] | Repeated[str]], rows: int, moments: Moments
+    ) -> None:
         self._texts = texts
         self._rows = rows
         self._moments = moments
@@ -144,7 +156,7 @@ class _Fields:
                 for start, end, ran in zip(started, ended, elapsed, strict=True)
             ]
         started, ended = self._moments.agree(
-            texts.get("start", ()), texts.get("end", ()), started, ended, elapsed, suspended
+            self._column("start"), self._column("end"), started, ended, elapsed, suspended
         )
         job_id = self._column("jobid" if "jobid" in texts else "jobidraw")
         raw_job_id = self._column("jobidraw" if "jobidraw" in texts else "jobid")
@@ -153,69 +165,81 @@ class _Fields:
                 if not word[:1].isdecimal():
                     self.bad[row] = f"{word!r} is not a job id"
         return RunColumns(
-            cluster=self._column("cluster") if "cluster" in texts else [cluster] * self._rows,
+            cluster=self._repeated("cluster")
+            if "cluster" in texts
+            else Repeated.constant(cluster, self._rows),
             job_id=job_id,
             raw_job_id=raw_job_id,
-            db_index=self._words("dbindex"),
+            db_index=self._indexes(),
             user=self._users(),
             account=self._words("account"),
             partition=self._words("partition"),
             qos=self._words("qos"),
-            state=self._memo("state", _state, ""),
+            state=self._parsed(self._repeated("state"), _state, ""),
             submitted=self._times("submit"),
             started=started,
             ended=ended,
             elapsed_s=elapsed,
             suspended_s=suspended,
-            time_limit_s=self._limits(),
+            time_limit_s=list(self._limits()),
             allocated=self._allocated(),
-            node_count=self._numbers("nnodes"),
+            node_count=self._counts("nnodes"),
             name=self._column("jobname"),
-            comment=self._column("comment"),
+            comment=self._repeated("comment"),
             wckey=self._words("wckey"),
-            reservation=self._words("reservation"),
+            reservation=list(self._words("reservation")),
             raw=raw,
         )
 
-    def _column(self, name: str) -> Sequence[str]:
-        return self._texts.get(name) or ("",) * self._rows
+    def _column(self, name: str) -> Sequence[Any]:
+        column = self._texts.get(name) or ("",) * self._rows
+        return list(column) if isinstance(column, Repeated) else column
 
-    def _words(self, name: str) -> Sequence[str]:
-        column = self._column(name)
-        found = NOTHING.intersection(column) - {""}
-        return ["" if word in found else word for word in column] if found else column
+    def _repeated(self, name: str) -> Repeated[str]:
+        column = self._texts.get(name)
+        if column is None:
+            return Repeated.constant("", self._rows)
+        return column if isinstance(column, Repeated) else Repeated.of(column)
 
-    def _users(self) -> Sequence[str]:
+    def _words(self, name: str) -> Repeated[str]:
+        return self._repeated(name).map(text_or_empty)
+
+    def _indexes(self) -> Sequence[str]:
+        """Return DBIndex, in which no text repeats."""
+        column = self._column("dbindex")
+        return list(map(text_or_empty, column)) if NOTHING.intersection(column) else column
+
+    def _users(self) -> Repeated[str]:
         users = self._words("user")
-        if "uid" not in self._texts or all(users):
+        if "uid" not in self._texts or all(users.values):
             return users
-        uids = self._column("uid")
-        return [user or (f"uid-{uid}" if uid else "") for user, uid in zip(users, uids, strict=True)]
+        return together([users, self._repeated("uid")]).map(
+            lambda pair: pair[0] or (f"uid-{pair[1]}" if pair[1] else "")
+        )
 
-    def _memo(self, name: str, parse: Callable[[str], _T], empty: _T) -> list[_T]:
-        """Return a column of values, each different text parsed once."""
-        column = self._column(name)
-        known: dict[str, _T] = {}
-        for text in set(column):
+    def _parsed(self, column: Repeated[str], parse: Callable[[str], _T], empty: _T) -> Repeated[_T]:
+        """Return a column of values, each different text parsed once; rows of unreadable ones are noted."""
+        values: list[_T] = []
+        for code, text in enumerate(column.values):
             try:
-                known[text] = parse(text)
+                values.append(parse(text))
             except UnitError as error:
-                known[text] = empty
-                self._refuse(column, text, str(error))
-        return [known[text] for text in column]
+                values.append(empty)
+                for row in np.flatnonzero(column.codes == code).tolist():
+                    self.bad.setdefault(row, str(error))
+        return Repeated(values, column.codes)
 
-    def _refuse(self, column: Sequence[str], text: str, why: str) -> None:
-        """Note the rows of an unreadable text."""
-        for row, found in enumerate(column):
-            if found == text:
-                self.bad.setdefault(row, why)
+    def _counts(self, name: str) -> Repeated[int]:
+        return self._parsed(self._repeated(name), lambda text: parse_count(text) or 0, 0)
 
-    def _numbers(self, name: str) -> list[int]:
+    def _numbers(self, name: str) -> Sequence[int]:
         quick = _quick_numbers(self._column(name))
-        return self._memo(name, lambda text: parse_count(text) or 0, 0) if quick is None else quick
+        return list(self._counts(name)) if quick is None else quick
 
     def _durations(self, name: str) -> list[int]:
-        return self._memo(name, lambda text: 0 if text in NOTHING else _duration(text), 0)
+        return list(
+            self._parsed(self._repeated(name), lambda text: 0 if text in NOTHING else _duration(text), 0)
+        )
 
     def _times(self, name: str) -> list[int | None]:
         quick = _quick_numbers(self._column(name))
@@ -230,27 +254,24 @@ class _Fields:
                 found.append(None)
         return found
 
-    def _limits(self) -> list[int | None]:
+    def _limits(self) -> Repeated[int | None]:
         if "timelimitraw" in self._texts:
-            return self._memo("timelimitraw", _minutes, None)
-        return self._memo("timelimit", parse_limit, None)
+            return self._parsed(self._repeated("timelimitraw"), _minutes, None)
+        return self._parsed(self._repeated("timelimit"), parse_limit, None)
 
-    def _allocated(self) -> Sequence[str]:
+    def _allocated(self) -> Repeated[str]:
         if "alloctres" in self._texts:
-            texts = self._words("alloctres")
-            for text in set(texts):
-                if not _is_tres(text):
-                    self._refuse(texts, text, f"{text!r} is not a TRES list")
-            return texts
-        cpus = self._numbers("alloccpus" if "alloccpus" in self._texts else "ncpus")
-        nodes = self._numbers("nnodes")
-        return [f"cpu={cpu},node={node}" if cpu else "" for cpu, node in zip(cpus, nodes, strict=True)]
+            return self._parsed(self._words("alloctres"), _tres, "")
+        cpus = self._counts("alloccpus" if "alloccpus" in self._texts else "ncpus")
+        return together([cpus, self._counts("nnodes")]).map(
+            lambda pair: f"cpu={pair[0]},node={pair[1]}" if pair[0] else ""
+        )
 
 
-def _quick_numbers(column: Sequence[str]) -> list[int] | None:
+def _quick_numbers(column: Sequence[Any]) -> Sequence[int] | None:
     """Return a column that is all plain numbers; None when a word or a sentinel is among them."""
     try:
-        numbers = list(map(int, column))
+        numbers = column if isinstance(column[0], int) else list(map(int, column))
     except ValueError:
         return None
     return numbers if max(numbers) < _SENTINELS_BEGIN and min(numbers) >= 0 else None
@@ -276,17 +297,21 @@ def _minutes(text: str) -> int | None:
     return None if minutes is None else minutes * 60
 
 
-def _is_tres(text: str) -> bool:
+def _tres(text: str) -> str:
     try:
         parse_tres_cached(text)
     except UnitError:
-        return False
-    return True
+        raise UnitError(f"{text!r} is not a TRES list") from None
+    return text
 
 
 def _nothing() -> RunColumns:
-    return RunColumns(**{field: [] for field in RunColumns.__struct_fields__})
+    columns: dict[str, Any] = dict.fromkeys(RunColumns.__struct_fields__, ())
+    return RunColumns(**columns | dict.fromkeys(_REPEATED, Repeated.of(())))
 
 
+_REPEATED = (
+    "cluster", "user", "account", "partition", "qos", "state", "allocated", "node_count", "comment", "wckey",
+)  # fmt: skip
 _SENTINELS_BEGIN = 4_294_967_294
 _SAME = tuple(name for name in RunColumns.__struct_fields__ if name not in ("user", "allocated", "raw"))

@@ -1,10 +1,14 @@
-"""Many well-formed rows split by pandas: quicker than line by line, and equal texts are one object."""
+"""Many well-formed rows split by pandas: quicker than line by line, and equal texts are found."""
 
 from __future__ import annotations
 
 import io
 from operator import methodcaller
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from mlcost_hpc.slurm.repeated import Repeated
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -18,14 +22,16 @@ _NUMBERS = ("submit", "start", "end", "elapsedraw")
 _VARIED = ("jobid", "jobidraw", "dbindex", "jobname")
 _REPEATED = (
     "uid", "user", "account", "partition", "qos", "state", "suspended", "timelimitraw", "timelimit",
-    "elapsed", "alloctres", "alloccpus", "ncpus", "nnodes", "reservation", "wckey", "comment", "cluster",
+    "elapsed", "alloctres", "alloccpus", "ncpus", "nnodes", "reservation", "reservationid", "wckey", "comment",
+    "cluster",
 )  # fmt: skip
 
 
-def frame_columns(lines: Sequence[str], layout: Layout) -> dict[str, Sequence[Any]] | None:
+def frame_columns(lines: Sequence[str], layout: Layout) -> dict[str, Sequence[Any] | Repeated[str]] | None:
     """Return the columns that accounting needs; None when a row is not well-formed or there are too few.
 
-    Columns of plain numbers come as integers, everything else as text.
+    Columns of plain numbers come as integers, everything else as text, where few texts repeat as
+    :class:`~mlcost_hpc.slurm.repeated.Repeated`.
 
     Args:
         lines: the rows.
@@ -44,7 +50,7 @@ def frame_columns(lines: Sequence[str], layout: Layout) -> dict[str, Sequence[An
     return _read(text, layout, separator[0])
 
 
-def _read(text: str, layout: Layout, separator: str) -> dict[str, Sequence[Any]] | None:
+def _read(text: str, layout: Layout, separator: str) -> dict[str, Sequence[Any] | Repeated[str]] | None:
     import pandas as pd
 
     repeated = [name for name in _REPEATED if layout.has(name)]
@@ -65,11 +71,11 @@ def _read(text: str, layout: Layout, separator: str) -> dict[str, Sequence[Any]]
         skip_blank_lines=False,
         low_memory=False,
     )
-    columns: dict[str, Sequence[Any]] = {}
+    columns: dict[str, Sequence[Any] | Repeated[str]] = {}
     for name in repeated:
         values = frame[name].cat
-        texts = [str(value) for value in values.categories]
-        columns[name] = [texts[code] for code in values.codes.tolist()]
+        codes = np.asarray(values.codes, dtype=np.int64)
+        columns[name] = Repeated([str(value) for value in values.categories], codes)
     for name in varied:
         columns[name] = frame[name].tolist()
     for name in numbers:

@@ -9,6 +9,7 @@ import msgspec
 
 from mlcost_hpc.errors import UsageError
 from mlcost_hpc.slurm.api import Reject
+from mlcost_hpc.slurm.repeated import Repeated
 from mlcost_hpc.slurm.sacct_frame import frame_columns
 
 _FREE_TEXTS = frozenset({"jobname", "comment", "admincomment", "systemcomment", "submitline", "workdir"})
@@ -73,11 +74,11 @@ class Lines(msgspec.Struct, frozen=True, kw_only=True):
     """Rows of a text, what is no row, and what is left at the end.
 
     Attributes:
-        columns: field name -> one value for each row.
+        columns: field name -> one value for each row, texts that repeat perhaps with their codes.
         raw: each row's own text.
     """
 
-    columns: Mapping[str, Sequence[Any]]
+    columns: Mapping[str, Sequence[Any] | Repeated[str]]
     raw: list[str]
     rejects: tuple[Reject, ...] = ()
     rest: str = ""

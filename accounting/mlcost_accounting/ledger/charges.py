@@ -2,23 +2,31 @@
 
 from __future__ import annotations
 
+from itertools import repeat
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Iterable, Sequence
 
+    from mlcost_accounting.calendar import Integers
+    from mlcost_accounting.quickrate import QuickCharges
     from mlcost_accounting.rating import Charge
 
-INSERT = "INSERT INTO charges VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
-"""Day, run, closed day that is corrected (0 = none), dims, first, the four seconds, cost, credit."""
+# Day, run, closed day that is corrected (0 = none), dims, first, the four seconds, cost, credit.
+_INSERT = "INSERT INTO charges VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+_REPRICE = """
+UPDATE charges SET dim_id = ?, cost = ?, credit = 0 WHERE day = ? AND run_id = ? AND corrects = 0
+"""
 
 _ADDITIVE = ("first", "wall_s", "cpu_s", "gpu_s", "node_s", "cost", "credit")
 _SUMS = f"SELECT {', '.join(f'COALESCE(SUM({name}), 0)' for name in _ADDITIVE)} FROM charges"  # noqa: S608
 
 
 class ChargeBook:
-    """Writes the charges of runs, one run at a time.
+    """Writes the charges of runs.
 
     Args:
         db: the ledger; everything here belongs in a transaction of the caller.
@@ -29,6 +37,44 @@ class ChargeBook:
         self._db = db
         self.closed_through = closed_through
         self.dirty: set[int] = set()
+
+    def add(self, quick: QuickCharges, run_ids: Integers, dim_ids: Integers) -> None:
+        """Write charges of runs that have none yet.
+
+        Args:
+            quick: the charges.
+            run_ids: number of each run of them.
+            dim_ids: report dimensions of each.
+        """
+        self._db.executemany(
+            _INSERT,
+            zip(
+                quick.day.tolist(),
+                run_ids[quick.run].tolist(),
+                repeat(0),
+                dim_ids[quick.run].tolist(),
+                quick.first.tolist(),
+                quick.wall_s.tolist(),
+                quick.cpu_s.tolist(),
+                quick.gpu_s.tolist(),
+                quick.node_s.tolist(),
+                quick.cost.tolist(),
+                repeat(0),
+            ),
+        )
+        self.dirty.update(np.unique(quick.day).tolist())
+
+    def reprice(self, quick: QuickCharges, run_ids: Integers, dim_ids: Integers) -> None:
+        """Give the charges of runs other prices and dimensions; the days and seconds stay."""
+        runs = run_ids[quick.run].tolist()
+        self._db.executemany(
+            _REPRICE,
+            zip(dim_ids[quick.run].tolist(), quick.cost.tolist(), quick.day.tolist(), runs, strict=True),
+        )
+        self._db.executemany(
+            "DELETE FROM problems WHERE run_id = ?", ((run,) for run in run_ids[quick.charged].tolist())
+        )
+        self.dirty.update(np.unique(quick.day).tolist())
 
     def set(self, run_id: int, dim_id: int, charge: Charge, old_days: Iterable[int]) -> None:
         """Make a run's charges what they should be.
@@ -60,7 +106,7 @@ class ChargeBook:
             "DELETE FROM charges WHERE day = ? AND run_id = ? AND corrects = 0", (day, run_id)
         ).rowcount
         if part is not None:
-            self._db.execute(INSERT, (day, run_id, 0, dim_id, *part))
+            self._db.execute(_INSERT, (day, run_id, 0, dim_id, *part))
         if gone or part is not None:
             self.dirty.add(day)
 
@@ -78,7 +124,7 @@ class ChargeBook:
             should = wanted.get(day, (0,) * len(_ADDITIVE))
             change = tuple((new or 0) - old for new, old in zip(should, charged, strict=True))
             if any(change):
-                self._db.execute(INSERT, (posted_on, run_id, day, dim_id, *change))
+                self._db.execute(_INSERT, (posted_on, run_id, day, dim_id, *change))
 
     def _charged(self, run_id: int, day: int) -> tuple[int, ...]:
         """Return what closed periods hold of a run's day: its own row and the corrections of it."""

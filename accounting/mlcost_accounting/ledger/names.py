@@ -68,3 +68,7 @@ class Names:
             number = int(row[0])
             self._dims[dims] = number
         return number
+
+    def dims_of(self, number: int) -> Dims:
+        """Return the combination that has a number."""
+        return Dims(*self._db.execute(f"SELECT {_FIELDS} FROM dims WHERE id = ?", (number,)).fetchone())  # noqa: S608

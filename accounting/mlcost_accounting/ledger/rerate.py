@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from mlcost_accounting.ledger.charges import ChargeBook
 from mlcost_accounting.ledger.names import Names
-from mlcost_accounting.quickrate import NO_CHARGES, quick_charges
+from mlcost_accounting.quickrate import quick_charges
+from mlcost_hpc.slurm.repeated import Repeated, together
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -19,14 +22,11 @@ _AT_ONCE = 20_000
 
 _RUNS = """
 SELECT r.id, r.dim_id, r.started, r.elapsed_s, r.suspended_s, r.time_limit_s, r.reservation, r.seen,
-       d.cluster, d.account, d.user, d.partition, d.qos, d.state, a.tres, r.node_count, d.wckey,
-       d.project, d.tag
+       d.partition, d.qos, d.state, a.tres, r.node_count
 FROM runs r JOIN dims d ON d.id = r.dim_id JOIN allocations a ON a.id = r.allocation_id
 WHERE r.id > ? AND r.started IS NOT NULL AND r.started + r.elapsed_s + r.suspended_s >= ? AND r.started < ?
+      AND a.tres != ''
 ORDER BY r.id LIMIT ?
-"""
-_UPDATE = """
-UPDATE charges SET dim_id = ?, cost = ?, credit = ? WHERE day = ? AND run_id = ? AND corrects = 0
 """
 
 
@@ -70,38 +70,31 @@ class _Rerate:
         """Charge some runs in one transaction."""
         with self._ledger.transaction() as db:
             book = ChargeBook(db, int(self._ledger.meta("closed_through") or 0))
-            kinds = self._kinds.find_all([(*row[8:17], "") for row in rows])
-            held = [
-                (row, kind, self._names.dims(kind.dims._replace(project=row[17], tag=row[18])))
-                for row, kind in zip(rows, kinds, strict=True)
-                if kind.held_anything
-            ]
-            plain = [entry for entry in held if not entry[0][_SUSPENDED]]
+            columns = list(zip(*rows, strict=True))
+            run_ids, started, elapsed, suspended = (
+                np.array(columns[at], dtype=np.int64) for at in (0, 2, 3, 4)
+            )
+            kinds = self._kinds.rated([Repeated.of(column) for column in columns[8:]])
+            dims = together([Repeated.of(columns[1]), kinds]).map(self._moved).numbers(int)
+            plain = np.flatnonzero(suspended == 0)
             quick = quick_charges(
-                [kind for _, kind, _ in plain],
-                self._kinds.rater,
-                [row[_STARTED] for row, _, _ in plain],
-                [row[_ELAPSED] for row, _, _ in plain],
+                kinds.take(plain), self._kinds.rater, started[plain], elapsed[plain], book.closed_through
             )
-            if quick.days and min(quick.days) <= book.closed_through:
-                quick = NO_CHARGES
-            book.dirty |= quick.days
-            db.executemany(
-                _UPDATE,
-                [(plain[at][2], cost, 0, day, plain[at][0][0]) for at, day, *_, cost in quick.slices],
-            )
-            db.executemany("DELETE FROM problems WHERE run_id = ?", [(plain[at][0][0],) for at in quick.rows])
-            done = {plain[at][0][0] for at in quick.rows}
-            for row, kind, dim_id in held:
-                if row[0] not in done:
-                    self._long_way(book, row, kind, dim_id)
+            book.reprice(quick, run_ids[plain], dims[plain])
+            left = np.ones(len(rows), dtype=np.bool_)
+            left[plain[quick.charged]] = False
+            for at in np.flatnonzero(left).tolist():
+                self._long_way(book, rows[at], kinds[at], int(dims[at]))
             self._ledger.mark_dirty(book.dirty)
+
+    def _moved(self, of: tuple[int, RatedKind]) -> int:
+        """Return the dimensions of a run that had others under the prices before."""
+        dim_id, kind = of
+        dims = self._names.dims_of(dim_id)
+        return self._names.dims(dims._replace(gpu_model=kind.place.gpu_model, pool=kind.place.pool))
 
     def _long_way(self, book: ChargeBook, row: tuple[Any, ...], kind: RatedKind, dim_id: int) -> None:
         run_id, _, started, elapsed_s, suspended_s, limit_s, reservation, seen = row[:8]
         span: Span = kind.span(started, elapsed_s, suspended_s, limit_s, reservation, seen)
         days = self._kinds.rater.calendar.pieces(started, started + elapsed_s + suspended_s)
         book.set(run_id, dim_id, self._kinds.rater.rate(span), [day for day, _, _ in days])
-
-
-_STARTED, _ELAPSED, _SUSPENDED = 2, 3, 4

@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 import zlib
-from typing import TYPE_CHECKING, Any
+from operator import attrgetter
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
+import numpy as np
 import zstandard
 
-from mlcost_accounting.ledger.charges import INSERT as INSERT_CHARGE
 from mlcost_accounting.ledger.charges import ChargeBook
 from mlcost_accounting.ledger.names import Names
-from mlcost_accounting.quickrate import NO_CHARGES, quick_charges
+from mlcost_accounting.quickrate import quick_charges
 from mlcost_accounting.rating import OPEN_STATES, Charge
+from mlcost_hpc.slurm.repeated import Repeated
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from mlcost_accounting.bulk import Kinds, RatedKind
+    from mlcost_accounting.calendar import Integers
     from mlcost_accounting.ledger.store import Ledger
     from mlcost_hpc.slurm.sacct_columns import RunColumns
 
@@ -48,6 +51,26 @@ class Counts(msgspec.Struct, kw_only=True):
         self.known += other.known
 
 
+class _Batch(NamedTuple):
+    """Rows to write, as the columns of the table, and the kind of each."""
+
+    columns: tuple[Sequence[Any] | Repeated[Any], ...]
+    kinds: Repeated[RatedKind]
+
+    def row(self, at: int) -> tuple[Any, ...]:
+        """Return one row."""
+        return tuple(column[at] for column in self.columns)
+
+    def rows(self) -> Iterator[tuple[Any, ...]]:
+        """Yield the rows."""
+        return zip(*self.columns, strict=True)
+
+    def numbers(self, column: int) -> Integers:
+        """Return a column of whole numbers."""
+        values = self.columns[column]
+        return values.numbers(int) if isinstance(values, Repeated) else np.array(values, dtype=np.int64)
+
+
 class RunWriter:
     """Writes accounting rows; the same rows again, in any order, change nothing.
 
@@ -64,7 +87,6 @@ class RunWriter:
         self._kinds = kinds
         self._calendar = kinds.rater.calendar
         self._names = Names(ledger.db)
-        self._numbers: dict[RatedKind, tuple[int, int, int]] = {}
         self._packer = zstandard.ZstdCompressor(level=1)
 
     def write(self, columns: RunColumns, *, seen: int, names: Sequence[str], separator: str) -> Counts:
@@ -86,20 +108,22 @@ class RunWriter:
                 closed_through = int(self._ledger.meta("closed_through") or 0)
                 book = ChargeBook(db, closed_through)
                 block = self._next_id("raw_blocks")
-                rows, kinds = self._rows(columns, self._next_id("runs"), seen, separator, block)
+                data = "\0".join(columns.raw).encode()
+                batch = self._batch(columns, self._next_id("runs"), block, seen, data, separator)
                 db.execute("SAVEPOINT quick")
-                if db.executemany(_INSERT, rows).rowcount == len(rows):
-                    self._charge_new(rows, kinds, book)
-                    counts, kept, unused = Counts(new=len(rows)), columns.raw, 0
+                if db.executemany(_INSERT, batch.rows()).rowcount == len(columns):
+                    self._charge_new(batch, book)
+                    self._keep_raw(block, len(columns), data, names, separator)
+                    counts = Counts(new=len(columns))
                 else:
                     db.execute("ROLLBACK TO quick")
-                    counts, kept, unused = self._merge(rows, kinds, book, columns.raw)
-                if kept:
-                    self._keep_raw(block, len(kept) - unused, kept, names, separator)
+                    counts, kept, unused = self._merge(batch, book, columns.raw)
+                    if kept:
+                        data = "\0".join(kept).encode()
+                        self._keep_raw(block, len(kept) - unused, data, names, separator)
                 self._ledger.mark_dirty(book.dirty)
         except BaseException:
             self._names.forget()
-            self._numbers.clear()
             raise
         return counts
 
@@ -107,12 +131,11 @@ class RunWriter:
         found = self._ledger.db.execute(f"SELECT COALESCE(MAX(id), 0) + 1 FROM {table}")  # noqa: S608
         return int(found.fetchone()[0])
 
-    def _keep_raw(
-        self, block: int, used: int, raw: Sequence[str], names: Sequence[str], separator: str
-    ) -> None:
-        data = self._packer.compress("\0".join(raw).encode())
+    def _keep_raw(self, block: int, used: int, data: bytes, names: Sequence[str], separator: str) -> None:
+        packed = self._packer.compress(data)
         self._ledger.db.execute(
-            "INSERT INTO raw_blocks VALUES (?, ?, ?, ?, ?)", (block, used, ",".join(names), separator, data)
+            "INSERT INTO raw_blocks VALUES (?, ?, ?, ?, ?)",
+            (block, used, ",".join(names), separator, packed),
         )
 
     def _drop_raw(self, block: int) -> None:
@@ -121,37 +144,28 @@ class RunWriter:
         db.execute("UPDATE raw_blocks SET used = used - 1 WHERE id = ?", (block,))
         db.execute("DELETE FROM raw_blocks WHERE id = ? AND used = 0", (block,))
 
-    def _rows(
-        self, columns: RunColumns, first_id: int, seen: int, separator: str, block: int
-    ) -> tuple[list[tuple[Any, ...]], list[RatedKind]]:
-        """Return the rows of the table and the kind of each."""
-        kinds = self._kinds.find_all(
-            list(
-                zip(
-                    columns.cluster, columns.account, columns.user, columns.partition, columns.qos,
-                    columns.state, columns.allocated, columns.node_count, columns.wckey, columns.comment,
-                    strict=True,
-                )
-            )
-        )  # fmt: skip
+    def _batch(
+        self, columns: RunColumns, first_id: int, block: int, seen: int, data: bytes, separator: str
+    ) -> _Batch:
+        """Return rows as the table takes them; ``data`` is their raw text, a NUL between two."""
         keyed = any(columns.db_index)
-        db_index = columns.db_index if keyed else _keys_without_index(columns)
-        numbers = self._numbers
-        for kind in set(kinds) - numbers.keys():
-            numbers[kind] = self._numbers_of(kind, keyed=keyed)
-        clusters, dims, allocations = zip(*[numbers[kind] for kind in kinds], strict=True)
-        closed = [int(state not in OPEN_STATES) for state in columns.state]
+        run_key = "dbindex" if keyed else "jobid"
+        kinds = self._kinds.rated(
+            [columns.partition, columns.qos, columns.state, columns.allocated, columns.node_count]
+        )
+        dims = self._kinds.dims(columns, kinds)
+        closed = columns.state.map(lambda state: int(state not in OPEN_STATES))
         size = len(columns)
-        rows = list(
-            zip(
+        return _Batch(
+            (
                 range(first_id, first_id + size),
-                clusters,
-                db_index,
+                columns.cluster.map(lambda name: self._names.cluster(name, run_key)),
+                columns.db_index if keyed else _keys_without_index(columns),
                 [moment or 0 for moment in columns.submitted],
                 columns.job_id,
                 columns.raw_job_id,
-                dims,
-                allocations,
+                dims.map(self._names.dims),
+                columns.allocated.map(self._names.allocation),
                 closed,
                 columns.started,
                 [end if shut else None for end, shut in zip(columns.ended, closed, strict=True)],
@@ -161,62 +175,33 @@ class RunWriter:
                 columns.node_count,
                 columns.name,
                 columns.reservation,
-                _check_sums(columns.raw, separator),
-                [seen] * size,
-                [block] * size,
+                _check_sums(data, separator),
+                Repeated.constant(seen, size),
+                Repeated.constant(block, size),
                 range(size),
-                strict=True,
-            )
-        )
-        return rows, kinds
-
-    def _numbers_of(self, kind: RatedKind, *, keyed: bool) -> tuple[int, int, int]:
-        return (
-            self._names.cluster(kind.kind.cluster, "dbindex" if keyed else "jobid"),
-            self._names.dims(kind.dims),
-            self._names.allocation(kind.kind.allocated),
+            ),
+            kinds,
         )
 
-    def _charge_new(
-        self, rows: Sequence[tuple[Any, ...]], kinds: Sequence[RatedKind], book: ChargeBook
-    ) -> None:
+    def _charge_new(self, batch: _Batch, book: ChargeBook) -> None:
         """Write the charges of runs that are all new."""
-        ran = [
-            (row, kind)
-            for row, kind in zip(rows, kinds, strict=True)
-            if row[_STARTED] is not None and kind.held_anything
-        ]
-        plain = [pair for pair in ran if not pair[0][_SUSPENDED]]
+        started = np.array([_NEVER if at is None else at for at in batch.columns[_STARTED]], dtype=np.int64)
+        left = (started != _NEVER) & (batch.kinds.numbers(attrgetter("held_anything")) == 1)
+        plain = np.flatnonzero(left & (batch.numbers(_SUSPENDED) == 0))
         quick = quick_charges(
-            [kind for _, kind in plain],
+            batch.kinds.take(plain),
             self._kinds.rater,
-            [row[_STARTED] for row, _ in plain],
-            [row[_ELAPSED] for row, _ in plain],
+            started[plain],
+            batch.numbers(_ELAPSED)[plain],
+            book.closed_through,
         )
-        if quick.days and min(quick.days) <= book.closed_through:
-            quick = NO_CHARGES
-        book.dirty |= quick.days
-        numbers = [(row[0], row[_DIM]) for row, _ in plain]
-        self._ledger.db.executemany(
-            INSERT_CHARGE,
-            [
-                (day, numbers[at][0], 0, numbers[at][1], first, wall, cpu, gpu, node, cost, 0)
-                for at, day, first, wall, cpu, gpu, node, cost in quick.slices
-            ],
-        )
-        if len(quick.rows) < len(ran):
-            done = {numbers[at][0] for at in quick.rows}
-            for row, kind in ran:
-                if row[0] not in done:
-                    book.set(row[0], row[_DIM], self._charge(row, kind), ())
+        book.add(quick, batch.numbers(_ID)[plain], batch.numbers(_DIM)[plain])
+        left[plain[quick.charged]] = False
+        for at in np.flatnonzero(left).tolist():
+            row = batch.row(at)
+            book.set(row[_ID], row[_DIM], self._charge(row, batch.kinds[at]), ())
 
-    def _merge(
-        self,
-        rows: Sequence[tuple[Any, ...]],
-        kinds: Sequence[RatedKind],
-        book: ChargeBook,
-        raw: Sequence[str],
-    ) -> tuple[Counts, list[str], int]:
+    def _merge(self, batch: _Batch, book: ChargeBook, raw: Sequence[str]) -> tuple[Counts, list[str], int]:
         """Write rows of which the ledger may know some.
 
         Returns:
@@ -225,7 +210,7 @@ class RunWriter:
         db, counts = self._ledger.db, Counts()
         kept: list[str] = []
         unused = 0
-        for position, (row, kind) in enumerate(zip(rows, kinds, strict=True)):
+        for position, (row, kind) in enumerate(zip(batch.rows(), batch.kinds, strict=True)):
             known = db.execute(_FIND, row[1:4]).fetchone()
             if known is None:
                 db.execute(_INSERT, (*row[:-1], len(kept)))
@@ -269,12 +254,12 @@ class RunWriter:
         return [day for day, _, _ in self._calendar.pieces(started, started + held_s)]
 
 
-def _check_sums(raw: Sequence[str], separator: str) -> list[int]:
+def _check_sums(data: bytes, separator: str) -> list[int]:
     """Return a check sum of each row that does not depend on the separator, which may be random."""
-    crc = zlib.crc32
     if separator != "\x1f":
-        raw = [row.replace(separator, "\x1f") for row in raw]
-    return [crc(row.encode()) | len(row) << 32 for row in raw]
+        data = data.replace(separator.encode(), b"\x1f")
+    rows = data.split(b"\0")
+    return [sum_ | size << 32 for sum_, size in zip(map(zlib.crc32, rows), map(len, rows), strict=True)]
 
 
 def _keys_without_index(columns: RunColumns) -> list[str]:
@@ -285,6 +270,8 @@ def _keys_without_index(columns: RunColumns) -> list[str]:
     ]
 
 
+_NEVER = -1
+_ID = _COLUMNS.index("id")
 _DIM = _COLUMNS.index("dim_id")
 _CLOSED = _COLUMNS.index("closed")
 _STARTED = _COLUMNS.index("started")

@@ -7,6 +7,7 @@ from decimal import Decimal
 from fractions import Fraction
 from zoneinfo import ZoneInfo
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -18,6 +19,7 @@ from mlcost_accounting.rating import Rater, Span
 from mlcost_hpc.catalog import load_catalog
 from mlcost_hpc.rate_rules import HoursRule, PartitionRate, QosRate, StateRule, SuspendedRule
 from mlcost_hpc.rates import RateBook, RateCard
+from mlcost_hpc.slurm.repeated import Repeated
 
 PARIS = ZoneInfo("Europe/Paris")
 START = date(2020, 1, 1)
@@ -62,11 +64,14 @@ def test_the_quick_way_is_the_long_way(
     book = make_book(card(cpu_hour=price))
     kinds = make_kinds(book, zone)
     tres = f"cpu={cpus},gres/gpu=1,gres/gpu:a100=1,node=1"
-    rated = kinds.find_all([("alpha", "nlp", "ana", "a100", "normal", "COMPLETED", tres, 1, "", "")] * 2)
-    quick = quick_charges(rated, kinds.rater, [NOON, started], [60, elapsed])
+    held = ("a100", "normal", "COMPLETED", tres, 1)
+    rated = kinds.rated([Repeated.constant(value, 2) for value in held])
+    quick = quick_charges(rated, kinds.rater, np.array([NOON, started]), np.array([60, elapsed]))
     full = kinds.rater.rate(span(started=started, elapsed_s=elapsed, allocated=tres))
-    days = [(day, *rest, 0) for at, day, _, *rest in quick.slices if at == 1]
-    assert days == [tuple(part) for part in full.slices]
+    columns = (quick.day, quick.wall_s, quick.cpu_s, quick.gpu_s, quick.node_s, quick.cost)
+    days = np.stack(columns)[:, quick.run == 1].T.tolist()
+    assert quick.charged.all()
+    assert [(*day, 0) for day in days] == [tuple(part) for part in full.slices]
 
 
 @given(
