@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 import click
 
 from mlcost_hpc.cli.compress_batches import BATCH, existing, missing, planned, retry
-from mlcost_hpc.cli.compress_results import best, check, node, report
+from mlcost_hpc.cli.compress_elsewhere import check, measure, node, orders_at
+from mlcost_hpc.cli.compress_results import best, report
 from mlcost_hpc.cli.need_options import rates_option
 from mlcost_hpc.cli.output import Format, format_option, print_rows, printable
 from mlcost_hpc.errors import UsageError
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
     from mlcost_hpc.cli.context import Context
     from mlcost_hpc.compress.batch import Batch
     from mlcost_hpc.compress.records import Result
+
+_WHAT = {"prepare": "models to prepare", "task": "tasks", "measure": "models to measure"}
 
 _retry_option = click.option(
     "--retry-failed", is_flag=True, help="Also do failed tasks again, whatever the cause."
@@ -58,6 +61,11 @@ def run(plan: Path, retry_failed: bool) -> None:
 @click.option("--throttle", type=click.IntRange(min=1), help="Most array tasks at a time.")
 @_retry_option
 @click.option("--first-stage/--no-first-stage", default=True, show_default=True, help="Prepare models first.")
+@click.option(
+    "--then-measure",
+    metavar="PARTITION",
+    help="Afterwards time each model's front again there, alone on nodes.",
+)
 @rates_option
 @click.pass_obj
 def submit(
@@ -74,13 +82,15 @@ def submit(
     throttle: int | None,
     retry_failed: bool,
     first_stage: bool,
+    then_measure: str | None,
     rates: Path | None,
 ) -> None:
     """Submit what is missing of a plan as array jobs, to the cheapest nodes that fit.
 
     What is finished, queued or running is left alone; what ran out of memory gets twice as much.
     """
-    from mlcost_hpc.compress.submit import Orders
+    from mlcost_hpc.compress.submissions import names_of
+    from mlcost_hpc.compress.submit import Orders, submit_measurements
     from mlcost_hpc.compress.submit import submit as send
     from mlcost_hpc.launch.need import Need
     from mlcost_hpc.units import parse_memory, parse_time_limit
@@ -101,12 +111,20 @@ def submit(
     )
     orders = Orders(need=need, per_index=per_index, throttle=throttle, first_stage=first_stage)
     sent = send(batch, manifest, launcher, orders)
+    if then_measure:
+        tasks = [item for item in sent if item.kind == "task"]
+        sent += submit_measurements(
+            batch,
+            manifest,
+            launcher,
+            orders_at(manifest, then_measure, None, None),
+            models={manifest.task(name).model for item in tasks for name in names_of(item)},
+            after=[item.job for item in tasks],
+        )
     for item in sent:
-        count = sum(len(ids) for ids in item.packs)
-        what = "models to prepare" if item.kind == "prepare" else "tasks"
         click.echo(
-            f"job {item.job}: {count} {what} in {len(item.packs)} array tasks on {item.partition}, "
-            f"{item.per_hour:.4f} {item.currency}/h each"
+            f"job {item.job}: {len(names_of(item))} {_WHAT[item.kind]} in {len(item.packs)} array tasks on "
+            f"{item.partition}, {item.per_hour:.4f} {item.currency}/h each"
         )
     if not sent:
         click.echo("nothing to submit: every task is finished, queued or running")
@@ -161,5 +179,5 @@ def _tell(result: Result) -> None:
     click.echo(printable(f"{result.model} {result.recipe}: {result.status}: {result.reason}"))
 
 
-for command in (report, best, check, node):
+for command in (report, best, check, measure, node):
     compress.add_command(command)

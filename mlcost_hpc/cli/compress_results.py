@@ -1,4 +1,4 @@
-"""``mlcost compress report|best|check|node``: what came of a batch."""
+"""``mlcost compress report|best``: what came of a batch."""
 
 from __future__ import annotations
 
@@ -13,10 +13,7 @@ from mlcost_hpc.cli.output import Format, format_option, print_rows, printable
 
 if TYPE_CHECKING:
     from mlcost_hpc.cli.context import Context
-    from mlcost_hpc.compress.batch import Batch
     from mlcost_hpc.compress.economics import Prices
-    from mlcost_hpc.compress.manifest import Manifest
-    from mlcost_hpc.launch.launcher import Launcher
 
 
 @click.command()
@@ -78,86 +75,16 @@ def report(
 def best(plan: Path, out: Path, prefer: Literal["speed", "size"]) -> None:
     """Copy each model's best candidate within all limits, with a card that makes it again."""
     from mlcost_hpc.compress.best import copy_best
+    from mlcost_hpc.compress.outcome import read_outcome
     from mlcost_hpc.compress.standing import choose_best
 
     batch, manifest = existing(plan)
-    winners = choose_best(batch.results(manifest.tasks), prefer)
+    winners = choose_best(read_outcome(batch, manifest).rows, prefer)
     for folder in copy_best(batch, manifest, winners, out):
         click.echo(f"{folder}: {printable(winners[folder.name].reason)}")
     for model in manifest.models:
         if model.name not in winners:
             click.echo(f"{model.name}: no candidate within all limits", err=True)
-
-
-def _send_checks(launcher: Launcher, batch: Batch, manifest: Manifest, partition: str) -> None:
-    from mlcost_hpc.compress.submit import Orders, submit_checks
-    from mlcost_hpc.launch.need import Need
-
-    need = Need(cpus=manifest.settings.threads, time_s=1800, partitions=(partition,))
-    for item in submit_checks(batch, manifest, launcher, Orders(need=need)):
-        click.echo(f"job {item.job}: {len(item.packs)} checks on {item.partition}")
-
-
-def _check_here(batch: Batch, manifest: Manifest, output_format: Format) -> None:
-    from mlcost_hpc.compress.check import check_here
-
-    rows = []
-    for result in batch.results(manifest.tasks):
-        if result.status == "ok":
-            found = check_here(batch, manifest, manifest.task(result.task))
-            rows.append(
-                {
-                    "model": result.model,
-                    "recipe": result.recipe,
-                    "made_on": result.place.node_class if result.place else None,
-                    "checked_on": found.node_class,
-                    "relative_error": found.relative_error,
-                    "agreement": found.agreement,
-                    "same": found.passed,
-                }
-            )
-    columns = {
-        "model": "model",
-        "recipe": "recipe",
-        "made_on": "made on",
-        "checked_on": "checked on",
-        "relative_error": "relative error",
-        "agreement": "agreement",
-        "same": "same answers",
-    }
-    print_rows(rows, columns, output_format, right=["relative_error", "agreement"])
-
-
-@click.command()
-@click.argument("plan", type=BATCH)
-@click.option("--submit", "partition", metavar="PARTITION", help="Check there, as an array, instead of here.")
-@rates_option
-@format_option
-@click.pass_obj
-def check(
-    context: Context, plan: Path, partition: str | None, rates: Path | None, output_format: Format
-) -> None:
-    """Run the candidates on this node and compare their answers with those of the node they were made on."""
-    batch, manifest = existing(plan)
-    if partition is None:
-        _check_here(batch, manifest, output_format)
-    else:
-        _send_checks(context.launcher(rates), batch, manifest, partition)
-
-
-@click.command()
-@format_option
-def node(output_format: Format) -> None:
-    """Show this node's processor class, as plans name it under `serving`."""
-    from mlcost_hpc.compress import node as nodes
-
-    name, flags = nodes.read_processor()
-    row = {
-        "node_class": nodes.node_class(flags),
-        "processor": name,
-        "flags": " ".join(flag for flag in nodes.FLAGS if flag in flags),
-    }
-    print_rows([row], {"node_class": "class", "processor": "processor", "flags": "flags"}, output_format)
 
 
 def _prices(context: Context, rates: Path | None, serve: tuple[str, ...]) -> Prices | None:

@@ -74,3 +74,8 @@ def read_measurements(batch: Batch, task_id: str) -> list[Measurement]:
     return [
         read_json(path, Measurement) for path in sorted(batch.measured_folder(task_id).glob("[!.]*.json"))
     ]
+
+
+def measured_by(batch: Batch, task_id: str, job: str) -> bool:
+    """Return whether a Slurm job has measured a task already."""
+    return bool(job) and job in {found.place.job for found in read_measurements(batch, task_id)}

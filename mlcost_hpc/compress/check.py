@@ -13,6 +13,7 @@ import msgspec
 from mlcost_hpc.compress import node
 from mlcost_hpc.compress.batch import read_json
 from mlcost_hpc.compress.evaluate import EVALUATION_BATCH, agreement, closeness, finite, run_all
+from mlcost_hpc.compress.manifest import hash_file
 from mlcost_hpc.compress.runtime import open_session
 from mlcost_hpc.compress.shared import call_size, ensure_shared
 from mlcost_hpc.errors import CompressError
@@ -70,41 +71,54 @@ def keep_outputs(artefact: Path, shared: Shared, threads: int) -> None:
 
     import numpy as np
 
-    outputs = _answers(artefact, shared, threads)
+    outputs = _answers(artefact, shared, threads, SAMPLES)
     content = io.BytesIO()
     named: dict[str, Any] = {f"output{index}": array for index, array in enumerate(outputs)}
     np.savez(content, **named)
     write_file(artefact.with_name(OUTPUTS), content.getvalue())
 
 
-def _answers(artefact: Path, shared: Shared, threads: int) -> list[np.ndarray[Any, Any]]:
-    feeds = shared.feeds.slice(0, SAMPLES)
+def _answers(artefact: Path, shared: Shared, threads: int, samples: int) -> list[np.ndarray[Any, Any]]:
+    feeds = shared.feeds.slice(0, samples)
     return run_all(open_session(artefact, threads), feeds, call_size(shared.facts, EVALUATION_BATCH))
 
 
-def check_here(batch: Batch, manifest: Manifest, task: Task) -> Check:
+def check_here(
+    batch: Batch, manifest: Manifest, task: Task, *, on: str | None = None, samples: int = SAMPLES
+) -> Check:
     """Run a task's artefact on this node and write what came of it.
 
+    Args:
+        batch: the batch folder.
+        manifest: its manifest.
+        task: whose artefact.
+        on: class of the processor that this process sees; None = this node's.
+        samples: at most so many samples are run, of those whose answers were kept.
+
     Raises:
-        CompressError: the task has no artefact, or it does not run here.
+        CompressError: the task has no artefact, it was changed, or it does not run here.
     """
     import numpy as np
 
     result = batch.row(task)
     if result is None or not result.artefact:
         raise CompressError(f"{task.model} {task.recipe.name} has no artefact to check")
+    artefact = batch.folder / result.artefact
+    if hash_file(artefact) != result.artefact_sha256:
+        raise CompressError(f"{artefact} is not the file that was made: its checksum differs")
     shared = ensure_shared(batch, manifest.model(task.model), manifest.settings)
-    found = _answers(batch.folder / result.artefact, shared, manifest.settings.threads)
+    found = _answers(artefact, shared, manifest.settings.threads, samples)
     with np.load(batch.task_folder(task.id) / OUTPUTS, allow_pickle=False) as file:
-        expected = [file[f"output{index}"] for index in range(len(file.files))]
+        kept = [file[f"output{index}"] for index in range(len(file.files))]
+    # Samples lie one after the other along the first axis, so that fewer of them are the first ones.
+    expected = [one[: len(other)] for one, other in zip(kept, found, strict=True)]
     relative, _ = closeness(expected, found)
-    _, flags = node.read_processor()
     check = Check(
         task=task.id,
-        node_class=node.node_class(flags),
+        node_class=on or node.node_class(node.read_processor()[1]),
         host=node.host_name(),
         relative_error=finite(relative),
-        agreement=agreement(expected, found, min(SAMPLES, len(shared.feeds))),
+        agreement=agreement(expected, found, min(samples, SAMPLES, len(shared.feeds))),
     )
     folder = batch.checks_folder(task.id)
     folder.mkdir(exist_ok=True)

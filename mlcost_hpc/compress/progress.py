@@ -54,14 +54,11 @@ def count_statuses(results: Sequence[Result]) -> dict[Status, int]:
     return {status: counts[status] for status in STATUSES}
 
 
-def pack(tasks: Sequence[Task], per_index: int, largest_array: int) -> list[tuple[tuple[str, ...], ...]]:
-    """Return work lists: each an array of packs of task ids, none longer than the cluster allows.
+def pack(names: Sequence[str], per_index: int) -> tuple[tuple[str, ...], ...]:
+    """Return packs of tasks, one an array index.
 
     Args:
-        tasks: what to do.
-        per_index: tasks that one array index does, one after the other.
-        largest_array: most indexes of one array.
+        names: what to do.
+        per_index: how many an index does, one after the other.
     """
-    ids = [task.id for task in tasks]
-    packs = [tuple(ids[start : start + per_index]) for start in range(0, len(ids), per_index)]
-    return [tuple(packs[start : start + largest_array]) for start in range(0, len(packs), largest_array)]
+    return tuple(tuple(names[start : start + per_index]) for start in range(0, len(names), per_index))

@@ -51,7 +51,7 @@ class Submitted(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         job: its id.
         kind: what its tasks do.
-        packs: array index -> task ids (or model names, for ``prepare``).
+        packs: array index -> task ids (model names, for ``prepare`` and ``measure``).
         memory: bytes each index got.
         partition: where it went.
         per_hour: price of one index for one hour, exact.
@@ -67,6 +67,11 @@ class Submitted(msgspec.Struct, frozen=True, kw_only=True):
     per_hour: Decimal
     currency: str
     submitted: float
+
+
+def names_of(submitted: Submitted) -> list[str]:
+    """Return the tasks (models, for ``prepare`` and ``measure``) of an array job, in order."""
+    return [name for pack in submitted.packs for name in pack]
 
 
 def write_submitted(batch: Batch, submitted: Submitted) -> None:

@@ -42,7 +42,7 @@ def test_an_array_task_writes_one_whole_row(
 ) -> None:
     """The program of the array does its index and leaves result, artefact and log."""
     manifest = batch.manifest()
-    monkeypatch.setenv("SLURM_ARRAY_TASK_ID", "0")
+    monkeypatch.setenv("MLCOST_TASK_ID", "0")
     assert tasks.main(["--work", str(write_work(batch, manifest))]) == 0
     row = batch.row(manifest.tasks[0])
     assert row is not None
@@ -220,6 +220,6 @@ def test_a_wrong_array_index_is_wrong_usage(
     batch: Batch, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], index: str
 ) -> None:
     """The message says what is wrong with it; the exit code is 2."""
-    monkeypatch.setenv("SLURM_ARRAY_TASK_ID", index)
+    monkeypatch.setenv("MLCOST_TASK_ID", index)
     assert tasks.main(["--work", str(write_work(batch, batch.manifest()))]) == 2
     assert "array" in capsys.readouterr().err
