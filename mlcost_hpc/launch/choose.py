@@ -163,7 +163,7 @@ def _ranked(
     need: Need, fitting: list[Candidate], rejected: list[Rejected], evidence: Evidence, catalog: Catalog
 ) -> Choice:
     if not fitting:
-        _refuse_unmeasured(need, rejected)
+        _refuse_unmeasured(need, rejected, evidence)
         raise NoOfferError(nothing_fits(need, rejected, catalog))
     ordered = sorted(fitting, key=_order)
     on_time = [item for item in ordered if _is_on_time(item, need)]
@@ -244,11 +244,13 @@ def _no_forecast(need: Need, offer: Offer, candidate: Candidate | None) -> tuple
     return (Miss(why=why, is_unmeasured=True),)
 
 
-def _refuse_unmeasured(need: Need, rejected: Sequence[Rejected]) -> None:
+def _refuse_unmeasured(need: Need, rejected: Sequence[Rejected], evidence: Evidence) -> None:
     if need.work is None or need.work.unit != "steps":
         return
     if any(miss.is_unmeasured for item in rejected for miss in item.misses):
+        variants = {item.job for item in evidence.others if item.program and item.program == evidence.program}
+        enough = "; one GPU type is enough, for variants of this program were measured" if variants else ""
         raise UsageError(
             "no speed of this job was ever measured, so steps say nothing about hours: run `mlcost "
-            "calibrate` first, or give the work as hours on a GPU (--work 10h@v100)"
+            f"calibrate` first{enough}, or give the work as hours on a GPU (--work 10h@v100)"
         )

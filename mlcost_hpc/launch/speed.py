@@ -164,11 +164,15 @@ def _seen(others: Sequence[Measurement], gpus: int) -> Iterator[Seen]:
 
 def _grounds(gain: Gain, peak: Gain | None) -> str:
     parts = [
-        f"{gain.variants} other runs of this program" if gain.variants else "",
+        _counted(gain.variants, "variant", "variants", "of this program"),
         "" if peak is None else "peak figures",
-        f"{gain.programs} other programs" if gain.programs else "",
+        _counted(gain.programs, "other program", "other programs"),
     ]
     return " and ".join(filter(None, parts))
+
+
+def _counted(count: int, one: str, many: str, of: str = "") -> str:
+    return f"{count} {one if count == 1 else many} {of}".rstrip() if count else ""
 
 
 def _scaled(

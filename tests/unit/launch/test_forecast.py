@@ -196,3 +196,11 @@ def test_queue_is_not_billed(launcher: Launcher) -> None:
     best = choose(need, busy, launcher.catalog, launcher.card, Evidence(past=past)).best
     assert best.forecast.to_result_h > best.forecast.hours + 1.9
     assert best.forecast.cost == pytest.approx(best.per_hour * Decimal(best.forecast.hours))
+
+
+def test_variant_of_a_measured_program_needs_one_calibration_only(launcher: Launcher) -> None:
+    """Where the same program was measured with other arguments, the advice is to measure one GPU type."""
+    other = Measurement(gpu_model="h100", gpus=1, per_second=1, job="other", program="train.py")
+    evidence = Evidence(others=(other,), job="mine", program="train.py")
+    with pytest.raises(UsageError, match="one GPU type is enough"):
+        launcher.choose(Need(gpus=1, work=Work(amount=100)), evidence)

@@ -59,7 +59,7 @@ def test_variants_of_the_program_outweigh_all_others(catalog: Catalog) -> None:
     found = speed(catalog, "h100", own=[mine], others=[*strangers, *variants])
     assert found is not None
     assert found.per_second < 10 * (2 * 6) ** 0.5
-    assert "2 other runs of this program" in found.basis
+    assert "2 variants of this program and peak figures" in found.basis
 
 
 def test_one_much_measured_program_counts_once(catalog: Catalog) -> None:
