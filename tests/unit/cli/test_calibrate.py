@@ -63,7 +63,8 @@ def test_runs_come_back_as_measurements(choice: Choice, tmp_path: Path) -> None:
     run_dir.mkdir()
     submission = Submission(
         job_id="7", cluster="c", name="calibrate-h100", run_dir=run_dir,
-        submitted="2026-01-01T00:00:00+00:00", command=("python", "train.py"), choice=only(choice, choice.best), currency="USD", log="log", job="j",
+        submitted="2026-01-01T00:00:00+00:00",
+        command=("python", "train.py"), choice=only(choice, choice.best), currency="USD", log="log", job="j",
         program="p", calibrates=True,
     )  # fmt: skip
     write_submission(submission, {"MLCOST_STATE": str(tmp_path / "state")})
