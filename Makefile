@@ -36,7 +36,7 @@ unit: $(INSTALLED)
 	tests/run tests -m "not live" -n 2
 
 live: $(INSTALLED)
-	tests/run tests/live -m live
+	tests/run tests/live -m live -n 3 --dist loadfile
 
 lint: $(INSTALLED)
 	$(BIN)/ruff check .

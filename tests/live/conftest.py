@@ -23,6 +23,15 @@ if TYPE_CHECKING:
 _SESSIONS = 16
 
 
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Print what tests recorded to be printed; what a worker prints itself is seen by nobody."""
+    for outcome in ("passed", "failed"):
+        for report in terminalreporter.getreports(outcome):
+            for name, value in report.user_properties:
+                if name == "printed":
+                    terminalreporter.write_line(str(value))
+
+
 def reserve(name: str, stack: ExitStack) -> str:
     """Reserve the first cluster of that name that no other session uses, until the stack unwinds."""
     for number in range(1, _SESSIONS + 1):
