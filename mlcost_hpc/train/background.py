@@ -5,8 +5,10 @@ Memory is bounded: there is one copy, made once and used again for every save, a
 
 from __future__ import annotations
 
+import os
 import threading
 import time
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
@@ -16,20 +18,47 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
+_NICE = 10
+"""How far the writing thread stands back from the training where both want the same CPU."""
+
+
+class _Room(NamedTuple):
+    """What a copy of one storage needs: bytes, and whether a GPU writes into it."""
+
+    size: int
+    is_pinned: bool
+
+
 class Stage:
     """Copies trees of tensors into host memory that is allocated once and used again."""
 
     def __init__(self) -> None:
         self._buffers: list[torch.Tensor] = []
+        self._rooms: list[_Room] = []
+        self._preparing: threading.Thread | None = None
+
+    def prepare(self, tree: Any) -> None:
+        """Begin to get the memory for copies of such a tree, beside the training.
+
+        Getting memory from the system for the first time takes several times as long as copying.
+        """
+        self._preparing = threading.Thread(
+            target=self._allocate, args=(_find_rooms(tree),), name="mlcost-stage", daemon=True
+        )
+        self._preparing.start()
 
     def copy(self, tree: Any) -> Any:
         """Return the tree with all tensors on the CPU, in this stage's memory; the previous copy is lost.
 
         Tensors that share memory in ``tree`` share it in the copy.
         """
+        if self._preparing is not None:
+            self._preparing.join()
+            self._preparing = None
         copies: dict[tuple[str, int], torch.Tensor] = {}
         staged = self._walk(tree, copies)
         del self._buffers[len(copies) :]
+        del self._rooms[len(copies) :]
         if any(device.startswith("cuda") for device, _ in copies):
             torch.cuda.synchronize()
         return staged
@@ -38,6 +67,11 @@ class Stage:
     def size(self) -> int:
         """Bytes of host memory held."""
         return sum(buffer.nbytes for buffer in self._buffers)
+
+    def _allocate(self, rooms: list[_Room]) -> None:
+        _stand_back()
+        for number, room in enumerate(rooms):
+            self._buffer(number, room).zero_()  # the system gives memory when it is first written
 
     def _walk(self, value: Any, copies: dict[tuple[str, int], torch.Tensor]) -> Any:
         if isinstance(value, torch.Tensor):
@@ -49,25 +83,61 @@ class Stage:
         return value
 
     def _tensor(self, tensor: torch.Tensor, copies: dict[tuple[str, int], torch.Tensor]) -> torch.Tensor:
-        if type(tensor) is not torch.Tensor or tensor.layout is not torch.strided or tensor.is_quantized:
+        if not _is_plain(tensor):
             return tensor.cpu().clone()  # rare kinds: a fresh copy each time
         storage = tensor.untyped_storage()
-        key = (str(tensor.device), storage.data_ptr())
+        key = _key(tensor)
         if key not in copies:
             source = torch.empty(0, dtype=torch.uint8, device=tensor.device).set_(storage)
-            buffer = self._buffer(len(copies), source.nbytes, is_pinned=tensor.is_cuda)
+            buffer = self._buffer(len(copies), _Room(source.nbytes, tensor.is_cuda))
             copies[key] = buffer.copy_(source, non_blocking=True)
         whole = copies[key].untyped_storage()
         return torch.empty(0, dtype=tensor.dtype).set_(
             whole, tensor.storage_offset(), tensor.size(), tensor.stride()
         )
 
-    def _buffer(self, number: int, size: int, *, is_pinned: bool) -> torch.Tensor:
-        if number < len(self._buffers) and self._buffers[number].nbytes == size:
+    def _buffer(self, number: int, room: _Room) -> torch.Tensor:
+        if number < len(self._rooms) and self._rooms[number] == room:
             return self._buffers[number]
-        buffer = torch.empty(size, dtype=torch.uint8, pin_memory=is_pinned)
+        buffer = torch.empty(room.size, dtype=torch.uint8, pin_memory=room.is_pinned)
         self._buffers[number:] = [buffer]
+        self._rooms[number:] = [room]
         return buffer
+
+
+def _find_rooms(tree: Any) -> list[_Room]:
+    """Return what the copies of a tree need, in the order in which they are made."""
+    rooms: dict[tuple[str, int], _Room] = {}
+
+    def visit(value: Any) -> None:
+        if isinstance(value, torch.Tensor):
+            if _is_plain(value):
+                rooms.setdefault(_key(value), _Room(value.untyped_storage().nbytes(), value.is_cuda))
+        elif isinstance(value, dict):
+            for item in value.values():
+                visit(item)
+        elif type(value) in (list, tuple):
+            for item in value:
+                visit(item)
+
+    visit(tree)
+    return list(rooms.values())
+
+
+def _is_plain(tensor: torch.Tensor) -> bool:
+    kind = type(tensor)
+    is_tensor = kind is torch.Tensor or kind is torch.nn.Parameter
+    return is_tensor and tensor.layout is torch.strided and not tensor.is_quantized
+
+
+def _key(tensor: torch.Tensor) -> tuple[str, int]:
+    return str(tensor.device), tensor.untyped_storage().data_ptr()
+
+
+def _stand_back() -> None:
+    """Let other threads have the CPU first; this one gets what they leave, and all of it when they wait."""
+    with suppress(OSError):
+        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _NICE)
 
 
 class Outcome(NamedTuple):
@@ -136,6 +206,7 @@ class BackgroundWriter:
         self.wait()
 
     def _run(self, save: Callable[[threading.Event], Path]) -> None:
+        _stand_back()
         error: Exception | None = None
         try:
             save(self._cancelled)

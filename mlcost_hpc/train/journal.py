@@ -12,6 +12,7 @@ from mlcost_hpc.train.attempts import Attempt, Reason, utc_now, write_attempt
 from mlcost_hpc.train.gpu_memory import peak_gpu_memory
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
 _BEAT_S = 10.0
@@ -63,10 +64,10 @@ class Journal:
                 self.say(f"warning: the record of this attempt cannot be written ({error})")
             self._is_broken = True
 
-    def beat(self, step: int, steps_per_second: float | None) -> None:
+    def beat(self, step: int, ask_speed: Callable[[], float | None]) -> None:
         """Note progress, at most every few seconds, so that a kill leaves a trace of how far it got."""
         if time.monotonic() - self._written_at >= _BEAT_S:
-            self.update(reached_step=step, steps_per_second=steps_per_second)
+            self.update(reached_step=step, steps_per_second=ask_speed())
 
     def close(self, reason: Reason, **changes: Any) -> None:
         """Note why and when the attempt ended."""

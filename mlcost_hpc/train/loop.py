@@ -202,6 +202,7 @@ class Run:
         self._step = self.restore()
         self._total = total
         self._journal.update(total_steps=total)
+        self._prepare_at = self._step + 1
         self._bundle.restore_generators()
         self._began_at = self._saver.latest_at = time.monotonic()
         self._agree()
@@ -247,24 +248,33 @@ class Run:
         raise Stopped(0)
 
     def _between_steps(self) -> None:
-        self._journal.beat(self._step, self._speed())
+        self._journal.beat(self._step, self._speed)
         self._saver.poll()
+        if self._step == self._prepare_at:
+            self._saver.prepare(self._snapshot)
         if self._step >= min(self._agree_at, self._total):
             self._agree()
 
     def _agree(self) -> None:
         """Find out, together with the other processes, whether to stop or save, and act on it."""
         wish = _Wish.SIGNAL if self._signal.is_set else self._wish
-        gap = choose_gap(self._ranks.world, self._speed(), self._policy.steps_until_due(self._step))
         is_due = self._step != self._first_step and self._saver.is_due(self._step)
+        if self._ranks.world == 1:
+            self._act(wish, must_save=is_due)
+            return
+        gap = choose_gap(self._ranks.world, self._speed(), self._policy.steps_until_due(self._step))
         firsts = (int(is_due), gap) if self._ranks.is_first else (0, 0)
         highest, must_save, gap = self._ranks.highest(wish, *firsts)
-        self._agreed, self._agree_at = _Wish(highest), self._step + gap
+        self._agree_at = self._step + gap
+        self._act(_Wish(highest), must_save=bool(must_save))
+
+    def _act(self, agreed: _Wish, *, must_save: bool) -> None:
+        self._agreed = agreed
         if self._step == self._total:
             return
-        if self._agreed is _Wish.SIGNAL:
+        if agreed is _Wish.SIGNAL:
             self._save_and_leave()
-        elif must_save and self._agreed is _Wish.GO_ON:
+        elif must_save and agreed is _Wish.GO_ON:
             self._saver.save(self._snapshot())
 
     def _snapshot(self) -> Snapshot:

@@ -111,6 +111,14 @@ class Saver:
             step=step, seconds=time.monotonic() - self.latest_at
         )
 
+    def prepare(self, capture: Callable[[], Snapshot]) -> None:
+        """Get ready after the first step, when optimizers have their state; all processes must call it."""
+        if self._way == "blocking":
+            return
+        snapshot = capture()
+        if self._in_background(snapshot):
+            self._stage.prepare(tuple(snapshot))
+
     def save(self, snapshot: Snapshot) -> None:
         """Save in the way that suits the state."""
         if self._in_background(snapshot):

@@ -1,5 +1,6 @@
 """Saving beside the training."""
 
+import os
 import threading
 
 import pytest
@@ -176,3 +177,43 @@ def test_a_restore_that_does_not_fit_is_an_error_of_the_run(tmp_path):
         run.state(model=torch.nn.Linear(2, 2))
         with pytest.raises(CheckpointError, match="does not fit model"):
             run.restore()
+
+
+def test_memory_for_the_copy_is_there_before_the_first_save():
+    """What was prepared beside the training is what the first copy goes into."""
+    stage = Stage()
+    state = {"w": torch.ones(1000), "again": torch.ones(1000).t(), "n": 1, "row": [torch.ones(5)]}
+    stage.prepare(state)
+    stage._preparing.join()
+    prepared = [buffer.data_ptr() for buffer in stage._buffers]
+    copy = stage.copy(state)
+    assert [copy["w"].data_ptr(), copy["again"].data_ptr(), copy["row"][0].data_ptr()] == prepared
+    assert torch.equal(copy["w"], state["w"])
+
+
+def test_the_writing_thread_stands_back():
+    """The thread that writes has a lower priority than the training, and the training keeps its own."""
+    found = []
+    writer = BackgroundWriter()
+    mine = os.getpriority(os.PRIO_PROCESS, threading.get_native_id())
+    writer.start(1, lambda _: found.append(os.getpriority(os.PRIO_PROCESS, threading.get_native_id())))
+    writer.wait()
+    assert found[0] > mine or mine == 19
+    assert os.getpriority(os.PRIO_PROCESS, threading.get_native_id()) == mine
+
+
+def test_a_large_save_gives_up_in_the_middle(tmp_path):
+    """The wish to give up is looked at within a large tensor, not only between tensors."""
+    from mlcost_hpc.train.statefile import _PIECE, write_state
+
+    class AfterTwoPieces:
+        looks = 0
+
+        def is_set(self):
+            self.looks += 1
+            return (tmp_path / "x.pt").stat().st_size >= _PIECE
+
+    asked = AfterTwoPieces()
+    with pytest.raises(InterruptedError):
+        write_state(tmp_path / "x.pt", {"w": torch.zeros(8 * _PIECE, dtype=torch.uint8)}, asked)
+    assert (tmp_path / "x.pt").stat().st_size < 4 * _PIECE
