@@ -47,7 +47,7 @@ class Channel(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     timeout_s: Annotated[float, msgspec.Meta(gt=0, le=300)] = 20.0
 
     def check(self) -> None:
-        """Raise when something that its kind needs is missing.
+        """Raise when something that its kind needs is missing, or a password would be sent in the clear.
 
         Raises:
             ConfigError: naming what is missing.
@@ -55,6 +55,13 @@ class Channel(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
         key = {"mail": "to", "webhook": "url_file", "command": "argv"}[self.kind]
         if not getattr(self, key):
             raise ConfigError(f"alert channel {self.name!r}: a {self.kind} channel needs {key}")
+        if self.user and self.security == "none":
+            raise ConfigError(
+                f'alert channel {self.name!r}: a login needs security = "starttls" or "tls": '
+                "without it the password could be read on its way"
+            )
+        if self.user and not self.password_file:
+            raise ConfigError(f"alert channel {self.name!r}: a login needs password_file")
 
     def wants(self, target: str) -> bool:
         """Return True when an event about a target goes here."""
