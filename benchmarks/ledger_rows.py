@@ -34,7 +34,8 @@ def jobs(count: int, days: float, seed: int = 1) -> Iterator[dict[str, object]]:
             "state": chance.choice(STATES), "submit": submitted, "eligible": submitted, "start": start,
             "end": start + elapsed, "elapsedraw": elapsed, "suspended": "00:00:00", "timelimitraw": 1440,
             "alloctres": tres, "reqtres": tres, "nnodes": 1,
-            "nodelist": f"{partition}-{number % 64}", "exitcode": "0:0", "reservation": "", "wckey": "",
+            "nodelist": f"{partition}-{number % 64}", "exitcode": "0:0", "reservation": "",
+            "reservationid": "", "wckey": "",
             "jobname": f"train_{number % 977}", "comment": "", "cluster": "alpha",
         }  # fmt: skip
 

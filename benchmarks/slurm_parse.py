@@ -78,7 +78,7 @@ def run_text() -> str:
             f"user{number % 500}", str(1000 + number % 500), f"group{number % 40}", "a100", "normal",
             "COMPLETED" if number % 5 else "CANCELLED by 1001", f"17955{number:06}"[:10],
             f"17955{number:06}"[:10], f"17956{number:06}"[:10], f"17957{number:06}"[:10], "3600", "00:00:00",
-            "1440", tres, tres, "1", f"a100-{number % 5000}", "0:0", "", "", f"train run {number}", "",
+            "1440", tres, tres, "1", f"a100-{number % 5000}", "0:0", "", "", "", f"train run {number}", "",
             "alpha",
         )  # fmt: skip
         assert len(values) == len(SACCT_FIELDS)

@@ -81,8 +81,9 @@ class RateCard(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         charge_at: ``use`` puts the charge on the days on which the time was used, each at its own card;
             ``end`` puts all of it on the day of the end, at that day's card.
         suspended: what is charged while suspended.
-        reservations: ``jobs`` charges jobs in a reservation like others; ``holder`` charges the holder for
-            all of the reservation, and its jobs nothing.
+        reservations: ``jobs`` charges jobs in a reservation like others, and what they leave unused nobody;
+            ``unused`` charges the holder for that; ``holder`` charges the holder for all of the reservation,
+            and its jobs nothing.
         partition, qos, state: name -> what is different there.
         hours: factors by time of day.
         size: factors by job size.
@@ -104,7 +105,7 @@ class RateCard(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     step_seconds: Annotated[int, msgspec.Meta(ge=1)] = 1
     charge_at: Literal["use", "end"] = "use"
     suspended: SuspendedRule = SuspendedRule()
-    reservations: Literal["jobs", "holder"] = "jobs"
+    reservations: Literal["jobs", "unused", "holder"] = "jobs"
     partition: Mapping[str, PartitionRate] = {}
     qos: Mapping[str, QosRate] = {}
     state: Mapping[str, StateRule] = {}

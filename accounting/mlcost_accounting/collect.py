@@ -39,6 +39,7 @@ class Collector:
         ledger: where they go.
         clock: returns the time (UTC seconds).
         on_slice: called before each slice with (start, end).
+        on_rows: called with (start, end) once all rows of a time, and the open runs, are in.
     """
 
     def __init__(
@@ -50,6 +51,7 @@ class Collector:
         *,
         clock: Callable[[], float] = time.time,
         on_slice: Callable[[int, int], None] = lambda _start, _end: None,
+        on_rows: Callable[[int, int], None] = lambda _start, _end: None,
     ) -> None:
         self._source = source
         self._cluster = cluster
@@ -57,6 +59,7 @@ class Collector:
         self._ledger = ledger
         self._clock = clock
         self._on_slice = on_slice
+        self._on_rows = on_rows
 
     def collect(self, since: int | None = None, until: int | None = None) -> None:
         """Take all rows of a time, and the open runs the ledger knows.
@@ -78,6 +81,7 @@ class Collector:
             self.window(begin, stop)
             move_cursor(self._ledger, self._cluster, begin, stop)
         self.open_runs(now)
+        self._on_rows(start, end)
 
     def open_runs(self, seen_before: int) -> None:
         """Ask again about every run that the ledger has as open and that was last read before a time."""
@@ -91,6 +95,11 @@ class Collector:
         """Return from when a collection begins that follows one up to ``through`` (None = the first)."""
         now = int(self._clock())
         return now - FIRST_LOOK_S if through is None else through - LOOK_BACK_S
+
+    def older(self, start: int, end: int) -> None:
+        """Take all rows of a time before what is known."""
+        self.window(start, end)
+        self._on_rows(start, end)
 
     def window(self, start: int, end: int) -> None:
         """Take a slice; one that the cluster cannot answer is halved until it can."""

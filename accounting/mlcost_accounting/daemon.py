@@ -156,7 +156,7 @@ class Rounds:
             set_back_cursor(self._ledger, self._cluster, at)
         if self._backfill_from is not None and at > self._backfill_from:
             start = max(self._backfill_from, at - _SLICE_S)
-            collector.window(start, at)
+            collector.older(start, at)
             set_back_cursor(self._ledger, self._cluster, start)
 
     def _has_backfill(self) -> bool:

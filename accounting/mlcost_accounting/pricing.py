@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from mlcost_accounting.ledger.rerate import rerate
+from mlcost_accounting.ledger.reservation_charges import charge_reservations
 from mlcost_accounting.ledger.storage_book import charge_storage
 from mlcost_accounting.ledger.tiers import tiers_text
 from mlcost_hpc.rates import RateBook
@@ -57,6 +58,7 @@ def hold_prices(
         if book:
             ledger.set_meta(_BOOK, msgspec.json.encode(book).decode())
         charge_storage(ledger, book)
+        charge_reservations(ledger, kinds.rater)
     return done
 
 

@@ -27,6 +27,10 @@ STDIN = "-"
 """The file name that means standard input."""
 
 
+def _rows_only(_document: str) -> None:
+    raise UsageError("rows are wanted here, not JSON")
+
+
 class SavedRows:
     """Rows in a file.
 
@@ -54,12 +58,14 @@ class SavedRows:
         """When the rows were read from Slurm, as far as the file tells: its time of change."""
         return int(time.time()) if str(self.path) == STDIN else int(self.path.stat().st_mtime)
 
-    def read(self, on_layout: Callable[[Layout], None], on_document: Callable[[str], None]) -> Iterator[str]:
+    def read(
+        self, on_layout: Callable[[Layout], None], on_document: Callable[[str], None] = _rows_only
+    ) -> Iterator[str]:
         """Yield the rows as text, cut anywhere; nothing for a JSON document.
 
         Args:
             on_layout: called once with the layout, before the first part.
-            on_document: called with the whole text of a file that holds JSON.
+            on_document: called with the whole text of a file that holds JSON; by default it is refused.
 
         Raises:
             UsageError: when the file is not there or does not say its fields.

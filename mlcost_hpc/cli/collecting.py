@@ -47,7 +47,11 @@ def collector_of(
         if context.slurm.name == "cli"
         else RecordSource(context.slurm)
     )
-    return Collector(source, cluster, taker, ledger, on_slice=on_slice)
+
+    def on_rows(start: int, end: int) -> None:
+        keep_capacity(context, ledger, kinds, cluster, start, end)
+
+    return Collector(source, cluster, taker, ledger, on_slice=on_slice, on_rows=on_rows)
 
 
 def check_private_data(settings: ClusterSettings, timeout_s: float) -> None:
@@ -103,6 +107,24 @@ def keep_hierarchy(ledger: Ledger, cluster: str, timeout_s: float) -> None:
         click.echo(f"mlcost: the tree of accounts is not read: {error}", err=True)
     except SlurmError:
         return
+
+
+def keep_capacity(context: Context, ledger: Ledger, kinds: Kinds, cluster: str, start: int, end: int) -> None:
+    """Keep a time's nodes, outages and reservations, and charge reservations.
+
+    Where sacctmgr does not tell of them that is said, and charges of jobs are as they are.
+    """
+    from mlcost_accounting.ledger.reservation_charges import charge_reservations
+
+    from mlcost_hpc.cli.node_facts import keep_node_facts
+
+    try:
+        keep_node_facts(context, ledger, cluster, start, end)
+    except SlurmError as error:
+        click.echo(f"mlcost: nodes and reservations are not read: {error}", err=True)
+        return
+    with ledger.transaction():
+        charge_reservations(ledger, kinds.rater, ended_since=start)
 
 
 def read_use(context: Context, ledger: Ledger) -> int:

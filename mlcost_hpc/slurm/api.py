@@ -199,7 +199,7 @@ class Run(msgspec.Struct, frozen=True, kw_only=True, gc=False):
         name: job name. Hostile text.
         comment: its comment. Hostile text.
         wckey: workload characterisation key.
-        reservation: reservation it ran in.
+        reservation: reservation it ran in; ``#7`` where only its number is told.
     """
 
     cluster: str

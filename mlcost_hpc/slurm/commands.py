@@ -21,7 +21,7 @@ SQUEUE_FIELDS = (
 SACCT_FIELDS = (
     "JobIDRaw", "JobID", "DBIndex", "User", "UID", "Account", "Partition", "QOS", "State", "Submit",
     "Eligible", "Start", "End", "ElapsedRaw", "Suspended", "TimelimitRaw", "AllocTRES", "ReqTRES", "NNodes",
-    "NodeList", "ExitCode", "Reservation", "WCKey", "JobName", "Comment", "Cluster",
+    "NodeList", "ExitCode", "Reservation", "ReservationId", "WCKey", "JobName", "Comment", "Cluster",
 )  # fmt: skip
 """What sacct is asked for, where its version knows the field."""
 

@@ -108,7 +108,8 @@ def parse_events(text: str) -> NodeEvents:
     rejects: list[Reject] = []
     found = tuple(_rows(text, len(_EVENT_FIELDS), _event, rejects))
     return NodeEvents(
-        memberships=tuple(one for one in found if isinstance(one, Membership)),
+        # A controller that was away is an event without nodes.
+        memberships=tuple(one for one in found if isinstance(one, Membership) and one.nodes),
         outages=tuple(one for one in found if isinstance(one, Outage)),
         rejects=tuple(rejects),
     )

@@ -74,6 +74,14 @@ def parse_state(text: str) -> tuple[str, int | None]:
     return word, None
 
 
+def reservation_of(name: str, number: str) -> str:
+    """Return a reservation's name; ``#7`` where only its number is told.
+
+    A run that started in the very second in which its reservation began, or was changed, has no name.
+    """
+    return text_or_empty(name) or (f"#{number}" if number.strip("0") else "")
+
+
 _LONG_STATES = ("CANCELLED", "OUT_OF_MEMORY")
 
 
@@ -113,7 +121,7 @@ def _run(values: Mapping[str, str]) -> Run:
         name=values.get("JobName", ""),
         comment=values.get("Comment", ""),
         wckey=text_or_empty(values.get("WCKey", "")),
-        reservation=text_or_empty(values.get("Reservation", "")),
+        reservation=reservation_of(values.get("Reservation", ""), values.get("ReservationId", "")),
     )
 
 

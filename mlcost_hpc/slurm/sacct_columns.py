@@ -15,7 +15,7 @@ import numpy as np
 
 from mlcost_hpc.errors import UnitError, UsageError
 from mlcost_hpc.slurm.api import Reject, Run
-from mlcost_hpc.slurm.parse_runs import parse_state
+from mlcost_hpc.slurm.parse_runs import parse_state, reservation_of
 from mlcost_hpc.slurm.repeated import Repeated, together
 from mlcost_hpc.slurm.sacct_lines import Layout, split_lines
 from mlcost_hpc.slurm.sacct_times import Moments
@@ -187,7 +187,7 @@ class _Fields:
             name=self._column("jobname"),
             comment=self._repeated("comment"),
             wckey=self._words("wckey"),
-            reservation=list(self._words("reservation")),
+            reservation=list(self._reservations()),
             raw=raw,
         )
 
@@ -203,6 +203,10 @@ class _Fields:
 
     def _words(self, name: str) -> Repeated[str]:
         return self._repeated(name).map(text_or_empty)
+
+    def _reservations(self) -> Repeated[str]:
+        pairs = [self._repeated("reservation"), self._repeated("reservationid")]
+        return together(pairs).map(lambda pair: reservation_of(*pair))
 
     def _indexes(self) -> Sequence[str]:
         """Return DBIndex, in which no text repeats."""

@@ -13,6 +13,7 @@ import msgspec
 
 from mlcost_hpc.errors import UnitError, UsageError
 from mlcost_hpc.slurm.api import Reject, Run, RunAnswer
+from mlcost_hpc.slurm.parse_runs import reservation_of
 from mlcost_hpc.slurm.values import parse_tres_cached, text_or_empty
 
 _DIGITS = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
@@ -96,7 +97,7 @@ def _run(job: dict[str, Any]) -> Run:
         name=_text(job.get("name")),
         comment=_text((job.get("comment") or {}).get("job")),
         wckey=_text((job.get("wckey") or {}).get("wckey")),
-        reservation=_text((job.get("reservation") or {}).get("name")),
+        reservation=_reservation(job.get("reservation") or {}),
     )
 
 
@@ -113,6 +114,10 @@ def _job_id(job: dict[str, Any]) -> str:
     if het.get("job_id"):
         return f"{het['job_id']}+{_number(het.get('job_offset')) or 0}"
     return str(int(job["job_id"]))
+
+
+def _reservation(told: dict[str, Any]) -> str:
+    return reservation_of(_text(told.get("name")), str(_number(told.get("id")) or 0))
 
 
 def _state(current: object) -> str:

@@ -32,8 +32,8 @@ DEFAULTS: dict[str, object] = {
     "Partition": "a100", "QOS": "normal", "State": "COMPLETED", "Submit": NOON - 60, "Eligible": NOON - 60,
     "Start": NOON, "End": NOON + 3600, "ElapsedRaw": 3600, "Suspended": "00:00:00", "TimelimitRaw": 120,
     "AllocTRES": "billing=8,cpu=8,gres/gpu:a100=2,gres/gpu=2,mem=64G,node=1", "ReqTRES": "", "NNodes": 1,
-    "NodeList": "a100-1", "ExitCode": "0:0", "Reservation": "", "WCKey": "", "JobName": "train",
-    "Comment": "", "Cluster": "alpha",
+    "NodeList": "a100-1", "ExitCode": "0:0", "Reservation": "", "ReservationId": "", "WCKey": "",
+    "JobName": "train", "Comment": "", "Cluster": "alpha",
 }  # fmt: skip
 
 

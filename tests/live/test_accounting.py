@@ -146,3 +146,47 @@ def test_the_daemon_does_one_round_and_says_how_it_is(cluster: Any, tmp_path: Pa
     health = json.loads((tmp_path / "health.json").read_text())
     assert (health["ok"], health["cluster"]) == (True, cluster.name)
     assert "mlcost_daemon_up" in (tmp_path / "mlcost.prom").read_text()
+
+
+def test_a_reservation_is_charged_to_its_holder(
+    cluster: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What a job in it leaves unused the holder pays, and all that the nodes cost is accounted for."""
+    monkeypatch.setenv("SLURM_TIME_FORMAT", "%s")
+    (tmp_path / "rates.toml").write_text(RATES.replace("cpu_hour", 'reservations = "unused"\ncpu_hour', 1))
+    options = ("--rates", tmp_path / "rates.toml", "--ledger", tmp_path / "ledger.db")
+    name = f"school-{int(time.time())}"
+    cluster.run(
+        "scontrol", "create", "reservation", f"ReservationName={name}", "StartTime=now", "Duration=5",
+        "Nodes=t4-1", "Accounts=vision",
+    )  # fmt: skip
+    job = cluster.run(
+        "sbatch", "--parsable", "-A", "vision", "-p", "t4", "--gres=gpu:t4:1", f"--reservation={name}",
+        "-t", "1", "--wrap", "sleep 2",
+    ).strip()  # fmt: skip
+    wait_accounted(cluster, job)
+    cluster.run("scontrol", "delete", f"ReservationName={name}")
+
+    def over() -> str:
+        """Return its (start, end) once slurmdbd has the true end."""
+        told = cluster.run("sacctmgr", "-n", "-P", "show", "reservation", f"names={name}", "format=start,end")
+        start, end = (told.strip() or "0|0").split("|")
+        return told if int(start) < int(end) < int(start) + 300 else ""
+
+    start, end = wait_for(over, 60, "the end of the reservation in the accounting").strip().split("|")
+    mlcost("ingest", "--since", "-1h", *options)
+    lines = json.loads(mlcost("reservations", "--format", "json", "--ledger", tmp_path / "ledger.db"))
+    (line,) = [found for found in lines if found["name"] == name]
+    hour = Fraction("0.01") * 32 + Fraction("0.002") * Fraction(192000, 1024) + 4 * Fraction(PRICES["t4"])
+    whole = round(hour * (int(end) - int(start)) * 10**6 / 3600)
+    assert Decimal(line["list_price"]) == Decimal(whole).scaleb(-6)
+    (run,) = json.loads(mlcost("why-charge", job, "--format", "json", "--ledger", tmp_path / "ledger.db"))
+    assert (line["account"], Decimal(line["charged"])) == (
+        "vision", Decimal(line["list_price"]) - Decimal(run["total"]),
+    )  # fmt: skip
+    shared = ("--idle", "proportional", "--down", "even", "--reserved", "even")
+    alone, spread = (
+        sum(Decimal(row["total"]) for row in json.loads(mlcost("capacity", "--format", "json", *words)))
+        for words in (options, (*options, *shared))
+    )
+    assert alone == spread > 0

@@ -40,6 +40,11 @@ _QUERIES = {
                y.cost, y.credit
         FROM daily y JOIN dims d ON d.id = y.dim_id ORDER BY y.day, {_DIMS}
     """,  # noqa: S608
+    "reservation": "SELECT * FROM reservations ORDER BY cluster, number, started",
+    "reserved": """
+        SELECT day, cluster, number, account, corrects, list_price, unused, cost, why
+        FROM reservation_charges ORDER BY day, cluster, number, account, corrects
+    """,
     "reject": "SELECT cluster, words, why FROM rejects ORDER BY digest",
     "entry": "SELECT * FROM transactions ORDER BY id",
 }  # fmt: skip

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from mlcost_accounting.ledger import books_schema  # noqa: F401  # adds its migrations
 from mlcost_accounting.ledger.budget_schema import budget_migrations
+from mlcost_accounting.ledger.capacity_schema import capacity_migrations
 from mlcost_accounting.ledger.monthly import days_of_months_since, sum_months
 from mlcost_accounting.ledger.schema import migrations
 from mlcost_accounting.ledger.tiers import apply_tiers
@@ -29,6 +30,11 @@ FROM charges WHERE day = ? GROUP BY dim_id
 """
 _SUM_STORAGE = """
 INSERT INTO daily SELECT day, dim_id, 0, 0, 0, 0, 0, 0, 0, cost, 0, 0 FROM storage_charges WHERE day = ?
+"""
+_SUM_RESERVATIONS = """
+INSERT INTO daily
+SELECT day, dim_id, 0, 0, SUM(cost IS NULL), 0, 0, 0, 0, SUM(COALESCE(cost, 0)), 0, 0
+FROM reservation_charges WHERE day = ? AND (cost IS NULL OR cost != 0) GROUP BY dim_id
 """
 
 
@@ -91,6 +97,7 @@ class Ledger:
                 db.execute("DELETE FROM daily WHERE day = ?", (day,))
                 db.execute(_SUM_DAY, (day,))
                 db.execute(_SUM_STORAGE, (day,))
+                db.execute(_SUM_RESERVATIONS, (day,))
                 db.execute("DELETE FROM dirty_days WHERE day = ?", (day,))
             tiers = self.meta("tiers")
             apply_tiers(db, tiers, days[0], int(self.meta("closed_through") or 0))
@@ -168,7 +175,7 @@ def _upgrade(ledger: Ledger, zone: ZoneInfo) -> None:
     # Whole after a kill at any moment; after a power cut the last commits may be missing, never half there.
     ledger.db.execute("PRAGMA synchronous = NORMAL")
     database = sqlite_utils.Database(ledger.db)
-    for tables in (migrations, budget_migrations):
+    for tables in (migrations, budget_migrations, capacity_migrations):
         if tables.pending(database):
             tables.apply(database)
     kept = ledger.meta("time_zone")

@@ -38,7 +38,7 @@ def test_t29_json_of_26_05_and_text_are_the_same_runs(tmp_path: Path) -> None:
     ingest(RECORD / "json" / "sacct.json", tmp_path / "l.db")
     heading = (
         "jobidraw,jobid,dbindex,user,uid,account,partition,qos,state,submit,eligible,start,end,elapsedraw,"
-        "suspended,timelimitraw,alloctres,reqtres,nnodes,nodelist,exitcode,reservation,wckey,jobname,comment,"
+        "suspended,timelimitraw,alloctres,reqtres,nnodes,nodelist,exitcode,reservation,reservationid,wckey,jobname,comment,"
         "cluster"
     )
     said = ingest(

@@ -37,6 +37,7 @@ VALUES = {
     "NodeList": "a100-1",
     "ExitCode": "0:0",
     "Reservation": "",
+    "ReservationId": "",
     "WCKey": "",
     "JobName": "train",
     "Comment": "",
