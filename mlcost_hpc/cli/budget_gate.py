@@ -10,13 +10,17 @@ from typing import TYPE_CHECKING, NamedTuple
 import click
 
 from mlcost_hpc.cli.output import printable
-from mlcost_hpc.errors import SlurmError, UsageError
+from mlcost_hpc.errors import ConfigError, SlurmError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from decimal import Decimal
 
     from mlcost_hpc.cli.context import Context
+
+
+_UNREAD = "unread"
+"""In the place of budgets' names when none could be read."""
 
 
 class Stake(NamedTuple):
@@ -70,7 +74,7 @@ def obey_for_all(
     Raises:
         BudgetError: a hard budget refuses, and nobody overrides it.
         UsageError: an override has no reason.
-        ConfigError: the published budgets cannot be read.
+        ConfigError: the published budgets cannot be read, and nobody overrides that.
     """
     from mlcost_accounting.budgets.overrides import Override, override_comment
     from mlcost_accounting.budgets.submission import (
@@ -87,8 +91,17 @@ def obey_for_all(
     path = context.settings.paths.published_budgets
     if not path:
         return ""
-    published = read_published(Path(path))
     user = getpass.getuser()
+    try:
+        published = read_published(Path(path))
+    except ConfigError as error:
+        if over_budget is None:
+            raise ConfigError(
+                f"{error}; the operator's `mlcost budget check` writes them, "
+                "and --over-budget REASON submits without them"
+            ) from None
+        click.echo(f"mlcost: overridden ({printable(over_budget)}): {error}", err=True)
+        return override_comment(Override((_UNREAD,), (), user, over_budget))
     gpu_seconds: Counter[str] = Counter()
     for stake in stakes:
         if stake.gpus:

@@ -88,8 +88,19 @@ def test_an_override_is_said_and_recorded_in_the_comment(
         gate(over_budget=" ")
 
 
-def test_budgets_that_cannot_be_read_let_nothing_pass(tmp_path: Path, gate: Callable[..., str]) -> None:
-    """A site that has budgets obeys them, or says that they are broken."""
-    (tmp_path / "budgets.json").write_text("{")
-    with pytest.raises(ConfigError, match="no published budgets"):
+@pytest.mark.parametrize(("text", "why"), [("{", "no published budgets"), (None, "cannot be read: No such")])
+def test_budgets_that_cannot_be_read_let_nothing_pass_unsaid(
+    text: str | None, why: str, tmp_path: Path, gate: Callable[..., str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A site that has budgets obeys them: who cannot wait for their repair says why, and that is recorded."""
+    path = tmp_path / "budgets.json"
+    path.unlink()
+    if text is not None:
+        path.write_text(text)
+    with pytest.raises(ConfigError, match=f"{why}.*mlcost budget check.*--over-budget REASON") as refused:
         gate()
+    assert refused.value.exit_code == 2
+    assert "\n" not in str(refused.value)
+    words = gate(over_budget="deadline tonight")
+    assert words == f"budget_override=unread by={getpass.getuser()} because deadline tonight"
+    assert why in capsys.readouterr().err
