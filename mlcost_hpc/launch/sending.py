@@ -2,7 +2,8 @@
 
 sbatch can fail although the job was taken: when the controller answers too late [seen on 22.05: "Socket timed
 out on send/recv operation", and the job ran]. So before a script is sent again the queue is asked whether it
-is there, by the path of the script, which no other job has.
+is there, by the path of the script, which no other job has. It is asked twice: a controller that comes back
+may answer a question before it takes the jobs that have waited longer [seen there as well].
 """
 
 from __future__ import annotations
@@ -24,6 +25,10 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _JOB_ID = re.compile(r"(?P<id>\d+)(;[^;\s]+)?")
+
+
+_ENOUGH = 2
+"""So often the queue must not know a job before it is sent again."""
 
 
 class UnsentError(SlurmError):
@@ -67,19 +72,23 @@ class Sender:
             return self._sbatch(argv)
         except SILENT as error:
             silence: SlurmError = error
+        absent = 0
         for pause in pauses():
             self._sleep(pause)
             try:
                 found = self._jobs_of(script)
                 if found:
                     return self._only(found)
-                tries += 1
+                absent += 1
+                if absent < _ENOUGH:
+                    continue
+                absent, tries = 0, tries + 1
                 job_id = self._sbatch(argv)
             except SILENT as error:
                 silence = error
                 continue
             return self._only([job_id, *self._late_ones(script, job_id)])
-        said = f"{silence}; sbatch was tried {tries} times in {time.monotonic() - began:.0f} s"
+        said = f"{silence}; sbatch was called {_times(tries)} in {time.monotonic() - began:.0f} s"
         try:
             found = self._jobs_of(script)
         except SILENT:
@@ -124,6 +133,10 @@ class Sender:
         with suppress(SlurmError):
             self.cancel(found[1:])
         return found[0]
+
+
+def _times(number: int) -> str:
+    return "once" if number == 1 else f"{number} times"
 
 
 def jobs_with(text: str, script: str) -> set[str]:

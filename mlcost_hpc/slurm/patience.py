@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 Answer = TypeVar("Answer")
 
-PAUSES_S = (1.0, 2.0, 4.0, 8.0, 15.0)
+PAUSES_S = (1.0, 1.0, 2.0, 4.0, 8.0, 15.0)
 LONGEST_S = 120.0
 
 SILENT = (SlurmDownError, SlurmTimeoutError)

@@ -3,14 +3,23 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+import shutil
 import subprocess
 import sys
+import time
+from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import cloudpickle
 import pytest
+import submitit
+import submitit.helpers
 from live_cluster import wait_for
+
+from mlcost_hpc.launch.api import Executor
 
 if TYPE_CHECKING:
     from live_cluster import LiveCluster
@@ -31,12 +40,16 @@ class Site:
 
     def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         self.folder = folder
-        settings = folder / "mlcost.toml"
-        rates = ROOT / "examples" / "demo" / "rates.toml"
-        settings.write_text(f'[paths]\nrates = "{rates}"\nruns = "{folder / "runs"}"\n')
-        monkeypatch.setenv("MLCOST_CONFIG", str(settings))
+        self.settings = folder / "mlcost.toml"
+        self.set("")
+        monkeypatch.setenv("MLCOST_CONFIG", str(self.settings))
         monkeypatch.setenv("MLCOST_STATE", str(folder / "state"))
         monkeypatch.setenv("OMP_NUM_THREADS", "1")
+
+    def set(self, more: str) -> None:
+        """Write the settings file, with more sections."""
+        rates = ROOT / "examples" / "demo" / "rates.toml"
+        self.settings.write_text(f'[paths]\nrates = "{rates}"\nruns = "{self.folder / "runs"}"\n{more}')
 
     def mlcost(self, *words: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
@@ -121,11 +134,42 @@ def test_cancelled_training_is_not_requeued(site: Site, cluster: LiveCluster) ->
 
 def test_function_gives_its_result_to_submitit(site: Site, cluster: LiveCluster) -> None:
     """module:function runs on the cluster, and submitit reads its result."""
-    import submitit
-
     (site.folder / "work.py").write_text("def answer():\n    return 42\n")
     job = site.submit("--time", "5m", "work:answer")
     assert submitit.SlurmJob(folder=job["run_dir"], job_id=job["job_id"]).result() == 42
+
+
+def test_array_above_the_sites_limit_is_sent_in_parts(site: Site, cluster: LiveCluster) -> None:
+    """1,500 tasks where Slurm takes 1,001 at a time are two arrays; each task has its pickle."""
+    executor = Executor(site.folder / "runs")
+    executor.update_parameters(timeout_min=5, slurm_additional_parameters={"begin": "now+1hour"})
+    jobs = executor.map_array(len, [[]] * 1500)
+    arrays = cluster.run("squeue", "--me", "--noheader", "--format=%K").split()
+    assert sorted(arrays) == ["0-1000", "0-498"]
+    assert len({job.job_id for job in jobs}) == 1500
+    assert jobs[1001].job_id.endswith("_0")
+    assert all(job.paths.submitted_pickle.exists() for job in jobs)
+
+
+def test_controller_that_answers_too_late_gets_one_job(
+    site: Site, cluster: LiveCluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """When sbatch is given up and slurmctld takes the job later, it is found and not doubled."""
+    real, folder = shutil.which("sbatch"), site.folder / "bin"
+    folder.mkdir()
+    etc = cluster.environment()["SLURM_CONF"]
+    pid = cluster.run("pgrep", "-f", f"^[^ ]*slurmctld -D -f {etc}").strip()
+    (folder / "sbatch").write_text(
+        f"#!/bin/bash\nrm {folder}/sbatch; kill -STOP {pid}\n"  # this time only
+        f'setsid bash -c "sleep 4; kill -CONT {pid}" > /dev/null 2>&1 &\nexec {real} "$@"\n'
+    )
+    (folder / "sbatch").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{folder}{os.pathsep}{os.environ['PATH']}")
+    site.set("[slurm]\ntimeout_s = 2\n")
+    job = site.submit("--time", "5m", "--job-name", "late", "--", "true")
+    cluster.wait_state(job["job_id"], "COMPLETED")
+    words = ("squeue", "--me", "--noheader", "--states=all", "--name=late", "--format=%i")
+    assert cluster.run(*words).split() == [job["job_id"]]
 
 
 def test_unknown_account_is_told_in_sbatchs_words(site: Site) -> None:
@@ -162,3 +206,40 @@ def test_deadline_moves_a_preempted_job_to_the_guaranteed_partition(site: Site, 
     assert (first["partition"], second["partition"]) == ("spot", "h100")
     assert second["first_step"] == first["last_step"]
     assert "to be moved to h100 by job " in (Path(job["run_dir"]) / "requeues.log").read_text()
+
+
+class Counter:
+    """A function with submitit's checkpoint method: counts, and goes on where it was."""
+
+    def __init__(self, done: int = 0) -> None:
+        self.done = done
+
+    def __call__(self, wanted: int, started: str) -> tuple[int, str, str]:
+        Path(started).touch()
+        while self.done < wanted:
+            time.sleep(0.05)
+            self.done += 1
+        return self.done, os.environ["SLURM_JOB_PARTITION"], os.environ["MLCOST_PRICE_PER_HOUR"]
+
+    def checkpoint(self, *words: Any) -> submitit.helpers.DelayedSubmission:
+        return submitit.helpers.DelayedSubmission(Counter(self.done), *words)
+
+
+def test_deadline_moves_functions_and_array_tasks_too(site: Site, cluster: LiveCluster) -> None:
+    """Of functions without a record nothing counts as done: they go on in the guaranteed partition."""
+    cloudpickle.register_pickle_by_value(sys.modules[__name__])  # jobs cannot import a test module
+    executor = Executor(site.folder / "functions")
+    executor.update_parameters(
+        gpus_per_node=1, gpu_types=["h100"], cpus_per_task=1, mem_gb=0.5, timeout_min=5,
+        work="0.01h@h100", deadline_min=5,
+    )  # fmt: skip
+    marks = [site.folder / f"started-{name}" for name in range(3)]
+    jobs = [executor.submit(Counter(), 150, str(marks[0]))]
+    jobs += executor.map_array(Counter(), [150] * 2, [str(mark) for mark in marks[1:]])
+    price = executor.last.best.per_hour if executor.last else 0
+    wait_for(lambda: "yes" if all(mark.exists() for mark in marks) else "", 60, "the start of all")
+    take_the_node(site)
+    for job in jobs:
+        done, partition, paid = job.result()
+        assert (done, partition) == (150, "h100")
+        assert Decimal(paid) > price
