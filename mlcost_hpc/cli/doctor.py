@@ -27,6 +27,7 @@ def doctor(context: Context, output_format: Format) -> int:
     import getpass
     import os
 
+    from mlcost_hpc.launch.preflight_report import plan_findings
     from mlcost_hpc.slurm.diagnosis import diagnose
     from mlcost_hpc.slurm.examine import examine
 
@@ -38,6 +39,6 @@ def doctor(context: Context, output_format: Format) -> int:
         environ=os.environ,
         timeout_s=context.settings.slurm.timeout_s,
     )
-    findings = diagnose(facts)
+    findings = [*diagnose(facts), *plan_findings(facts)]
     print_rows([msgspec.structs.asdict(finding) for finding in findings], COLUMNS, output_format)
     return 1 if any(finding.status == "error" for finding in findings) else 0

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from mlcost_hpc.errors import SlurmError
-from mlcost_hpc.slurm import commands
+from mlcost_hpc.slurm import commands, sacctmgr
 from mlcost_hpc.slurm.cluster_settings import read_cluster_settings
 from mlcost_hpc.slurm.diagnosis import Facts
 from mlcost_hpc.slurm.parse_config import parse_database_config, parse_version
@@ -58,7 +58,10 @@ def examine(slurm: Slurm, *, why: str, user: str, environ: Mapping[str, str], ti
     except SlurmError as error:
         return msgspec.structs.replace(facts, accounting_error=str(error))
     return msgspec.structs.replace(
-        facts, admin_level=_admin_level(user, timeout_s), database=_database_config(timeout_s)
+        facts,
+        admin_level=_admin_level(user, timeout_s),
+        database=_database_config(timeout_s),
+        qos=_qos(timeout_s) if facts.settings.preempt_type == "qos" else (),
     )
 
 
@@ -87,3 +90,11 @@ def _database_config(timeout_s: float) -> Mapping[str, str]:
         return parse_database_config(run(commands.database_config(), timeout_s=timeout_s).stdout)
     except SlurmError:
         return {}
+
+
+def _qos(timeout_s: float) -> tuple[sacctmgr.Qos, ...]:
+    """Return every QOS; none when they cannot be asked for."""
+    try:
+        return sacctmgr.parse_qos(run(sacctmgr.show_qos(), timeout_s=timeout_s).stdout)
+    except SlurmError:
+        return ()

@@ -244,6 +244,8 @@ def test_doctor_knows_each_release(site: Any) -> None:
         "SlurmctldParameters=preempt_send_user_signal" if site.release == "22.05" else "PreemptParameters="
     )
     assert spelling in said
+    assert "info: partition spot: mlcost submit has row C: TERM at once, killed" in said
+    assert "without srun: row F, TERM after 2 s" in said
     assert ("counts as completed" in said) == (site.release == "22.05")
     if site.release in PYSLURM_RELEASES:
         assert "pyslurm 25.11 is not for Slurm 26.05" in said

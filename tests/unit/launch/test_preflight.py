@@ -7,9 +7,12 @@ from mlcost_hpc.launch.access import User, barred_partitions
 from mlcost_hpc.launch.memory import Model, gpu_memory
 from mlcost_hpc.launch.need import Need
 from mlcost_hpc.launch.offers import Offer
-from mlcost_hpc.launch.preflight import preflight
-from mlcost_hpc.slurm.api import Version
+from mlcost_hpc.launch.preflight import Place, Way, foresee, preflight
+from mlcost_hpc.launch.preflight_report import plan_findings
+from mlcost_hpc.slurm.api import Partition, Version
 from mlcost_hpc.slurm.cluster_settings import ClusterSettings
+from mlcost_hpc.slurm.diagnosis import Facts
+from mlcost_hpc.slurm.sacctmgr import Qos, parse_qos
 from tests.unit.launch.conftest import GIB, partition
 
 SPOT = Offer(partition="spot", preemptible=True, preempt_mode="REQUEUE", grace_time_s=15, gpus_per_node=8)
@@ -32,6 +35,64 @@ def test_row_of_the_measured_table_is_found(
     settings = msgspec.structs.replace(PLAIN, user_signal=user_signal)
     found = preflight(msgspec.structs.replace(SPOT, grace_time_s=grace), settings, save_s=1)
     assert (found.row, found.told, found.seconds, found.warnings) == (row, told, seconds, ())
+
+
+@pytest.mark.parametrize(
+    ("way", "user_signal", "row", "told", "after", "seconds"),
+    [
+        ("script", True, "E", "TERM", 15, 10),
+        ("script", False, "F", "TERM", 15, 10),
+        ("batch signal", True, "G", "TERM", 15, 10),
+        ("batch signal", False, "C", "TERM", 0, 25),
+        ("no signal", True, "H", "TERM", 0, 25),
+        ("no signal", False, "C", "TERM", 0, 25),
+    ],
+)
+def test_other_ways_of_starting_have_their_rows(
+    way: Way, user_signal: bool, row: str, told: str, after: int, seconds: int
+) -> None:
+    """Programs outside of srun, or with the signal sent to the script, hear when the grace time is over."""
+    place = Place(name="partition spot", preempt_mode="REQUEUE", grace_s=15)
+    found = foresee(place, msgspec.structs.replace(PLAIN, user_signal=user_signal), way)
+    assert (found.row, found.told, found.after_s, found.seconds) == (row, told, after, seconds)
+
+
+@pytest.mark.parametrize("way", ["srun", "script", "batch signal", "no signal"])
+def test_without_grace_all_ways_are_alike(way: Way) -> None:
+    """TERM comes to task and script at once, KillWait before the kill."""
+    found = foresee(Place(name="p", preempt_mode="REQUEUE", grace_s=0), PLAIN, way)
+    assert (found.row, found.after_s, found.seconds) == ("A", 0, 10)
+
+
+def test_doctor_names_the_row_and_the_plan_of_a_partition() -> None:
+    """One line a partition: the row of our jobs, and what other ways of starting get there."""
+    settings = msgspec.structs.replace(PLAIN, preempt_type="partition_prio", user_signal=True)
+    low = Partition(name="spot", node_names=("n1",), preempt_mode="REQUEUE", grace_time_s=15)
+    high = Partition(name="a100", node_names=("n1",), priority_tier=10, preempt_mode="OFF")
+    [found] = plan_findings(Facts(backend="cli", why="", settings=settings, partitions=(low, high)))
+    assert (found.status, found.finding) == (
+        "info", "partition spot: mlcost submit has row D: USR2 at once, killed 25 s later",
+    )  # fmt: skip
+    assert "without srun: row E, TERM after 15 s, killed 10 s later" in found.advice
+    assert "saves of up to 25 s lose nothing" in found.advice
+
+
+def test_doctor_finds_the_grace_time_of_a_qos() -> None:
+    """Where jobs preempt by QOS, the victims' QOS has mode and grace time; others are not named."""
+    answer = "normal||cluster|00:00:00\nhigh|normal,low|cluster|00:00:00\nlow||requeue|00:02:00\nbroken\n"
+    settings = msgspec.structs.replace(PLAIN, preempt_type="qos", preempt_mode="CANCEL")
+    facts = Facts(backend="cli", why="", settings=settings, qos=parse_qos(answer))
+    normal, low = plan_findings(facts)
+    assert normal.finding.startswith("QOS normal: mlcost submit has row A")
+    assert (normal.status, "cancelled without grace" in normal.advice) == ("warning", True)
+    assert low.finding == "QOS low: mlcost submit has row C: TERM at once, killed 130 s later"
+    assert parse_qos(answer)[2] == Qos(name="low", preempt_mode="REQUEUE", grace_time_s=120)
+
+
+def test_nothing_is_said_where_nobody_is_preempted() -> None:
+    """Without preemption, or without an answer, there is no plan to tell."""
+    assert plan_findings(Facts(backend="cli", why="", settings=PLAIN)) == ()
+    assert plan_findings(Facts(backend="cli", why="")) == ()
 
 
 def test_save_that_does_not_fit_is_warned_of() -> None:
