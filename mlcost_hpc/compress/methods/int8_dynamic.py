@@ -72,6 +72,7 @@ def apply(subject: Subject, rung: Rung, shop: Workshop) -> Subject:
             reduce_range=shop.reduce_range and options.weights != "uint8",
             op_types_to_quantize=list(options.ops),
             nodes_to_exclude=list(options.exclude),
+            extra_options={"EnableSubgraph": True},  # a branch of If or a body of Loop may hold the weights
         )
     return Subject(onnx=target)
 

@@ -166,3 +166,33 @@ def test_an_old_operator_set_is_raised_before_quantizing(tmp_path: Path, linear:
     made = apply("int8-static", tmp_path / "old.onnx", shop)
     assert inspect(made).opset >= 17
     assert not shop.notes
+
+
+def test_dynamic_int8_reaches_weights_inside_branches(tmp_path: Path) -> None:
+    """Some exporters put the whole network into a branch of an If: it is quantized there."""
+    maker = np.random.default_rng(0)
+    branches = {}
+    for number, name in enumerate(("then_branch", "else_branch")):
+        weights = numpy_helper.from_array(maker.standard_normal((64, 256)).astype(np.float32), f"w{number}")
+        branches[name] = helper.make_graph(
+            [helper.make_node("MatMul", ["x", f"w{number}"], [f"y{number}"], name=f"product{number}")],
+            name,
+            [],
+            [helper.make_tensor_value_info(f"y{number}", TensorProto.FLOAT, ["n", 256])],
+            [weights],
+        )
+    graph = helper.make_graph(
+        [
+            helper.make_node("ReduceSum", ["x"], ["sum"], keepdims=0),
+            helper.make_node("Greater", ["sum", "zero"], ["positive"]),
+            helper.make_node("If", ["positive"], ["y"], name="if", **branches),
+        ],
+        "g",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["n", 64])],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, ["n", 256])],
+        [numpy_helper.from_array(np.array(0, np.float32), "zero")],
+    )
+    path = tmp_path / "branches.onnx"
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9), str(path))
+    made = apply("int8-dynamic", path, workshop(tmp_path))
+    assert inspect(made).quantized["MatMulInteger"] == 2
