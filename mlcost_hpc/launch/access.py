@@ -1,8 +1,4 @@
-"""Where a user may submit, by what the partitions themselves say.
-
-Limits of associations are not looked at: sbatch says them in its own words, and a job that waits for one is
-shown with its reason by `mlcost status`.
-"""
+"""Where a user may submit, by what the partitions and the user's associations say (pure)."""
 
 from __future__ import annotations
 
@@ -10,14 +6,18 @@ import getpass
 import grp
 import os
 from contextlib import suppress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import msgspec
+
+from mlcost_hpc.launch.limits import association_for
+from mlcost_hpc.launch.rights import UNKNOWN
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable
 
     from mlcost_hpc.launch.need import Need
+    from mlcost_hpc.launch.rights import Rights
     from mlcost_hpc.slurm.api import Partition
 
 
@@ -46,18 +46,44 @@ def current_user() -> User:
     return User(name=getpass.getuser(), groups=frozenset(groups))
 
 
-def barred_partitions(partitions: Iterable[Partition], need: Need, user: User) -> dict[str, str]:
-    """Return partition -> why this user may not submit there; what is not known bars nobody."""
+def barred_partitions(
+    partitions: Iterable[Partition],
+    need: Need,
+    user: User,
+    rights: Rights = UNKNOWN,
+    enforce: Collection[str] = (),
+) -> dict[str, str]:
+    """Return partition -> why this user may not submit there; what is not known bars nobody.
+
+    Args:
+        partitions: the partitions.
+        need: with the account and the QOS that are asked for.
+        user: who submits.
+        rights: the user's associations.
+        enforce: AccountingStorageEnforce: which of these rights Slurm insists on.
+    """
     found = {}
     for partition in partitions:
-        why = _barred(partition, need, user)
+        why = _barred(partition, need, user, rights) or _without_right(partition, need, rights, enforce)
         if why:
             found[partition.name] = why
     return found
 
 
-def _barred(partition: Partition, need: Need, user: User) -> str:
-    account = (need.account or user.default_account).lower()
+def enforces(enforce: Collection[str], what: Literal["associations", "limits", "qos"]) -> bool:
+    """Tell whether Slurm insists on associations, limits or QOS; ``safe`` means limits too."""
+    implied = {
+        "associations": {"associations", "limits", "safe", "qos", "wckeys", "all"},
+        "limits": {"limits", "safe", "all"},
+        "qos": {"qos", "all"},
+    }
+    return not implied[what].isdisjoint(enforce)
+
+
+def _barred(partition: Partition, need: Need, user: User, rights: Rights) -> str:
+    account = (need.account or rights.default_account or user.default_account).lower()
+    own = association_for(rights, account, partition.name)
+    qos = need.qos or (own.default_qos if own else "")
     name = partition.name
     if partition.needs_reservation:
         return f"{name} takes jobs in reservations only"
@@ -69,10 +95,26 @@ def _barred(partition: Partition, need: Need, user: User) -> str:
         return f"{name} is not for account {account} (it allows {', '.join(partition.allow_accounts or ())})"
     if account in partition.deny_accounts:
         return f"{name} is not for account {account}"
-    if need.qos and _is_outside({need.qos}, partition.allow_qos):
-        return f"{name} does not allow QOS {need.qos} (it allows {', '.join(partition.allow_qos or ())})"
-    if need.qos in partition.deny_qos:
-        return f"{name} does not allow QOS {need.qos}"
+    if qos and _is_outside({qos}, partition.allow_qos):
+        return f"{name} does not allow QOS {qos} (it allows {', '.join(partition.allow_qos or ())})"
+    if qos in partition.deny_qos:
+        return f"{name} does not allow QOS {qos}"
+    return ""
+
+
+def _without_right(partition: Partition, need: Need, rights: Rights, enforce: Collection[str]) -> str:
+    """Return why the user's associations keep a job out; empty when they do not, or are unknown."""
+    if rights.associations is None or not enforces(enforce, "associations"):
+        return ""
+    account = (need.account or rights.default_account).lower()
+    own = association_for(rights, account, partition.name)
+    if own is None:
+        mine = ", ".join(sorted({item.account for item in rights.associations}))
+        return f"you are not in account {account or '(no default account)'} here (you are in {mine})"
+    if need.qos and enforces(enforce, "qos") and need.qos not in own.qos:
+        return f"QOS {need.qos} is not yours in account {account} (yours: {', '.join(own.qos) or 'none'})"
+    if enforces(enforce, "limits") and 0 in (own.limits.max_jobs, own.limits.max_submitted):
+        return f"account {account} lets you have no jobs (MaxJobs or MaxSubmitJobs is 0)"
     return ""
 
 

@@ -10,9 +10,11 @@ import msgspec
 
 from mlcost_hpc.errors import BudgetError, NoOfferError, UsageError
 from mlcost_hpc.launch.evidence import Evidence
-from mlcost_hpc.launch.fit import Miss, Rejected, misses, nothing_fits
+from mlcost_hpc.launch.fit import Rejected, misses, nothing_fits
 from mlcost_hpc.launch.forecast import Forecast, forecast, job_speed
+from mlcost_hpc.launch.limits import over_limits
 from mlcost_hpc.launch.memory import wanted_memory
+from mlcost_hpc.launch.miss import Miss
 from mlcost_hpc.launch.need import Need, Work
 from mlcost_hpc.launch.offers import Offer
 from mlcost_hpc.launch.pricer import Pricer
@@ -133,10 +135,12 @@ class _Judge:
         for wanted, memory in self._sizes:
             shape = shape_of(wanted, offer)
             found = (*barred, *misses(wanted, offer, shape, self._catalog, memory))
+            candidate = None if found else self._candidate(wanted, offer, shape)
             if not found:
-                candidate = self._candidate(wanted, offer, shape)
                 found = _no_forecast(self._need, offer, candidate)
-                fitting += [candidate] if candidate is not None and not found else []
+            time_s = (wanted.time_s or 0) if candidate is None else candidate.forecast.time_limit_s
+            found = (*found, *over_limits(offer.limits, offer.gpu_type, shape, time_s))
+            fitting += [candidate] if candidate is not None and not found else []
             if wanted.gpus == self._need.gpus:
                 why_not = found
         return fitting, why_not

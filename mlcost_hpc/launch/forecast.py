@@ -192,13 +192,13 @@ def time_limit(need: Need, offer: Offer, hours_high: float) -> int:
     """Return the limit of one run: what was asked for, else a close one, for which a place is found sooner.
 
     The upper end of the expected run time and ten minutes, in steps of five minutes, within the partition's
-    limit: a job that needs longer goes on in its next run.
+    limit and the user's: a job that needs longer goes on in its next run.
     """
     if need.time_s is not None:
         return need.time_s
     if need.work is None:
         return DEFAULT_LIMIT_S
-    longest = offer.max_time_s or 7 * 86400
+    longest = offer.longest_s or 7 * 86400
     if hours_high * HOUR >= longest:
         return longest
     wanted = int(hours_high * HOUR) + _SLACK_S

@@ -12,12 +12,13 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from mlcost_hpc.errors import SlurmError, UsageError
-from mlcost_hpc.launch.access import User, barred_partitions
+from mlcost_hpc.launch.access import User, barred_partitions, enforces
 from mlcost_hpc.launch.array import part_of, split
 from mlcost_hpc.launch.choose import Choice, choose
 from mlcost_hpc.launch.evidence import Evidence, gather_evidence
 from mlcost_hpc.launch.fallback import deadline_plan, sure_place
 from mlcost_hpc.launch.folders import new_run_dir
+from mlcost_hpc.launch.limits import limits_on, notes_on, with_limits
 from mlcost_hpc.launch.maker import ScriptMaker
 from mlcost_hpc.launch.market import Market, read_market
 from mlcost_hpc.launch.named import NamedFunction, check_function
@@ -26,11 +27,13 @@ from mlcost_hpc.launch.record import (
     Submission,
     fingerprint,
     program_fingerprint,
+    state_folder,
     utc_now,
     write_submission,
 )
 from mlcost_hpc.launch.render import Templates
 from mlcost_hpc.launch.replan import write_plan
+from mlcost_hpc.launch.rights import UNKNOWN, Rights, ask_sacctmgr, read_rights
 from mlcost_hpc.launch.script import Budgets, JobScript, Processes, place_of
 from mlcost_hpc.launch.sending import Sender
 from mlcost_hpc.slurm.patience import patiently
@@ -95,10 +98,20 @@ class Launcher(ScriptMaker):
         """Everything the cluster offers."""
         return list_offers(self.market, self.catalog, self.card)
 
+    @cached_property
+    def rights(self) -> Rights:
+        """What the user's associations allow, where Slurm insists on them; nothing known without a user."""
+        settings = self.market.settings
+        if self.user is None or not enforces(settings.enforce, "associations"):
+            return UNKNOWN
+        path = state_folder() / "rights" / f"{settings.cluster}.{self.user.name}.json"
+        return read_rights(ask_sacctmgr, self.user.name, settings.cluster, path)
+
     def look_again(self) -> None:
         """Forget what the cluster was like; the next question asks it anew."""
         self.__dict__.pop("market", None)
         self.__dict__.pop("offers", None)
+        self.__dict__.pop("rights", None)
 
     @property
     def max_array_tasks(self) -> int:
@@ -117,8 +130,15 @@ class Launcher(ScriptMaker):
             NoOfferError: when nothing fits; names the nearest miss.
             BudgetError: when the cheapest costs more than the need's budget.
         """
-        barred = barred_partitions(self.market.partitions, need, self.user) if self.user else {}
-        return choose(need, self.offers, self.catalog, self.card, evidence or self.evidence(), barred)
+        evidence, rights = evidence or self.evidence(), self.rights
+        enforce = self.market.settings.enforce
+        partitions = self.market.partitions
+        barred = barred_partitions(partitions, need, self.user, rights, enforce) if self.user else {}
+        limits = {}
+        if enforces(enforce, "limits"):
+            limits = {item.name: limits_on(rights, need, item) for item in partitions}
+        choice = choose(need, with_limits(self.offers, limits), self.catalog, self.card, evidence, barred)
+        return msgspec.structs.replace(choice, notes=(*choice.notes, *notes_on(rights, limits)))
 
     def evidence(
         self,

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import msgspec
 
 from mlcost_hpc.errors import RateError
+from mlcost_hpc.launch.limits import Limit, wall_of
 from mlcost_hpc.launch.need import GIB
 from mlcost_hpc.launch.pricer import Pricer
 from mlcost_hpc.rates import RateCard, Resources
@@ -47,6 +48,7 @@ class Offer(msgspec.Struct, frozen=True, kw_only=True, gc=False):
         grace_time_s: time it gets to save.
         max_time_s: longest time limit; None = unlimited.
         max_nodes: most nodes a job may have; None = unlimited.
+        limits: limits of the user's associations on a job here.
         notes: what a person should know.
     """
 
@@ -69,6 +71,7 @@ class Offer(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     grace_time_s: int = 0
     max_time_s: int | None = None
     max_nodes: int | None = None
+    limits: tuple[Limit, ...] = ()
     notes: tuple[str, ...] = ()
 
     @property
@@ -82,6 +85,13 @@ class Offer(msgspec.Struct, frozen=True, kw_only=True, gc=False):
         if not self.has_gpus:
             return "cpu"
         return self.gpu_model or self.gpu_type or "gpu"
+
+    @property
+    def longest_s(self) -> int | None:
+        """Longest time limit a job may have, by the partition and by the user's associations; None = any."""
+        return min(
+            (most for most in (self.max_time_s, wall_of(self.limits)) if most is not None), default=None
+        )
 
     @property
     def efficiency(self) -> float | None:

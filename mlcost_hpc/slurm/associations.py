@@ -1,0 +1,165 @@
+"""What ``sacctmgr`` says a user may do: associations, the accounts above them, and QOS (pure).
+
+Three questions, whatever the number of jobs. A user's own rows already hold what they inherit from the
+accounts above (Max...); what a group shares (Grp...) stands in the accounts' own rows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from mlcost_hpc.errors import UnitError
+from mlcost_hpc.slurm.values import text_or_empty
+from mlcost_hpc.units import parse_memory, parse_time_limit
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_SEPARATOR = "|"  # no name of Slurm's accounting can hold it
+_LIMITS = "MaxTRESPerJob,MaxTRESPerNode,GrpTRES,MaxTRESMinsPerJob,GrpTRESMins,MaxWall,MaxJobs,MaxSubmitJobs"
+_QOS_LIMITS = _LIMITS.replace("MaxJobs,MaxSubmitJobs", "MaxJobsPerUser,MaxSubmitJobsPerUser")
+
+
+class Limits(msgspec.Struct, frozen=True, kw_only=True):
+    """Limits of one association, account or QOS; what is not limited is missing.
+
+    TRES go by Slurm's names, memory is in bytes.
+
+    Attributes:
+        job: what one job may hold.
+        node: what one job may hold on one node.
+        group: what all jobs under it may hold together.
+        job_minutes: TRES minutes of one job.
+        group_minutes: TRES minutes of all jobs together.
+        user: what all jobs of one user may hold together (QOS only).
+        wall_s: longest time limit; None = no limit.
+        max_jobs, max_submitted: jobs that may run, and be in the queue; None = no limit.
+    """
+
+    job: Mapping[str, int] = {}
+    node: Mapping[str, int] = {}
+    group: Mapping[str, int] = {}
+    job_minutes: Mapping[str, int] = {}
+    group_minutes: Mapping[str, int] = {}
+    user: Mapping[str, int] = {}
+    wall_s: int | None = None
+    max_jobs: int | None = None
+    max_submitted: int | None = None
+
+
+class Association(msgspec.Struct, frozen=True, kw_only=True):
+    """A user in an account, everywhere (no partition) or in one partition."""
+
+    account: str
+    partition: str = ""
+    qos: tuple[str, ...] = ()
+    default_qos: str = ""
+    limits: Limits = Limits()
+
+
+class Account(msgspec.Struct, frozen=True, kw_only=True):
+    """An account with the one above it (empty at the top) and what its members share."""
+
+    parent: str = ""
+    limits: Limits = Limits()
+
+
+class Qos(msgspec.Struct, frozen=True, kw_only=True):
+    """A QOS; ``over_partition``: its limits go before those of a partition's own QOS."""
+
+    limits: Limits = Limits()
+    over_partition: bool = False
+
+
+def show_user(user: str, cluster: str) -> list[str]:
+    """Return the command for a user's default account and associations on a cluster."""
+    columns = f"format=DefaultAccount,Account,Partition,QOS,DefaultQOS,{_LIMITS}"
+    return [*_ask(), "user", f"name={user}", "withassoc", f"cluster={cluster}", columns]
+
+
+def show_account_limits(cluster: str) -> list[str]:
+    """Return the command for what the accounts of a cluster share; an empty user = accounts only."""
+    return [
+        *_ask(), "associations", f"cluster={cluster}", "user=", f"format=Account,ParentName,{_LIMITS}",
+    ]  # fmt: skip
+
+
+def show_qos() -> list[str]:
+    """Return the command for all QOS."""
+    return [*_ask(), "qos", f"format=Name,Flags,{_QOS_LIMITS},MaxTRESPerUser"]
+
+
+def parse_user(text: str) -> tuple[str, tuple[Association, ...]]:
+    """Return the default account (empty = none) and the associations of :func:`show_user`."""
+    default, found = "", []
+    for row in _rows(text, 13):
+        default = text_or_empty(row[0])
+        if row[1]:
+            found.append(
+                Association(
+                    account=row[1],
+                    partition=row[2],
+                    qos=tuple(filter(None, row[3].split(","))),
+                    default_qos=row[4],
+                    limits=_limits(row[5:]),
+                )
+            )
+    return default, tuple(found)
+
+
+def parse_account_limits(text: str) -> dict[str, Account]:
+    """Return account -> its limits of :func:`show_account_limits`."""
+    return {row[0]: Account(parent=text_or_empty(row[1]), limits=_limits(row[2:])) for row in _rows(text, 10)}
+
+
+def parse_qos(text: str) -> dict[str, Qos]:
+    """Return name -> QOS of :func:`show_qos`."""
+    return {
+        row[0]: Qos(
+            limits=msgspec.structs.replace(_limits(row[2:10]), user=_tres(row[10])),
+            over_partition="OverPartQOS" in row[1].split(","),
+        )
+        for row in _rows(text, 11)
+    }
+
+
+def _ask() -> list[str]:
+    return ["sacctmgr", "--noheader", "--parsable2", "--readonly", "show"]
+
+
+def _rows(text: str, columns: int) -> Iterator[list[str]]:
+    rows = (line.split(_SEPARATOR) for line in text.splitlines())
+    return (row for row in rows if len(row) == columns)
+
+
+def _limits(row: list[str]) -> Limits:
+    job, node, group, job_minutes, group_minutes, wall, jobs, submitted = row[:8]
+    return Limits(
+        job=_tres(job),
+        node=_tres(node),
+        group=_tres(group),
+        job_minutes=_tres(job_minutes),
+        group_minutes=_tres(group_minutes),
+        wall_s=parse_time_limit(wall) if wall else None,
+        max_jobs=_number(jobs),
+        max_submitted=_number(submitted),
+    )
+
+
+def _tres(text: str) -> dict[str, int]:
+    """Return the limits of ``cpu=64,mem=100G,gres/gpu:a100=2``; what cannot be read limits nothing."""
+    found = {}
+    for entry in filter(None, text.split(",")):
+        name, _, value = entry.partition("=")
+        try:
+            found[name] = parse_memory(value) if name == "mem" else int(value)
+        except (UnitError, ValueError):
+            continue
+    return found
+
+
+def _number(text: str) -> int | None:
+    return int(text) if text.isdecimal() else None
