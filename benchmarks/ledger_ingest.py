@@ -1,10 +1,13 @@
 """From sacct's text to a committed, rated ledger, against slurm2sql and a bare upsert of the same rows.
 
-    .venv/bin/python benchmarks/ledger_ingest.py [--rows 1000000] [--peer-rows 50000] [--memory-rows 3000000]
+    .venv/bin/python benchmarks/ledger_ingest.py [--rows 1000000] [--rounds 3] [--peer-rows 50000]
+                                                 [--memory-rows 3000000]
 
-Writes build/bench/ledger_ingest.json. Every program runs in a process of its own; times are those of the
-wall clock and of the CPU. slurm2sql is installed into a virtual environment under build/; it reads fewer
-rows, because its speed does not depend on how many there are.
+Writes build/bench/ledger_ingest.json. Every program runs in a process of its own, one at a time, in rounds of
+all three, so that what else the machine does meets each of them; the figures are medians over the rounds, the
+ratios medians of the rounds' ratios, by the wall clock and by CPU time. The bare upsert writes the same rows
+with all their fields as text, under the same key; slurm2sql is installed into a virtual environment under
+build/ and reads fewer of the same jobs, because its speed does not depend on how many there are.
 """
 
 from __future__ import annotations
@@ -20,6 +23,7 @@ import time
 import venv
 from itertools import chain
 from pathlib import Path
+from statistics import median
 
 from ledger_rows import RATES, jobs
 
@@ -72,7 +76,7 @@ def ours(rows: Path, database: Path) -> int:
     with open_ledger(database, zone) as ledger:
         taker = Ingest(ledger, kinds)
         layouts: list = []
-        parts = SavedRows(rows, FIELDS, "\x1f").read(layouts.append, layouts.append)
+        parts = SavedRows(rows, FIELDS, "\x1f").read(layouts.append)
         first = next(parts)
         taker.text(chain((first,), parts), layouts[0], seen=2_000_000_000)
         ledger.refresh()
@@ -165,6 +169,24 @@ def measure(what: str, rows: Path) -> dict[str, float]:
     return json.loads(done.stdout)
 
 
+def measure_peer(python: Path, rows: Path) -> dict[str, float]:
+    """Run slurm2sql in a process of its own."""
+    done = subprocess.run(
+        [python, "-c", PEER, "ingest", rows, fresh(WORK / "slurm2sql.db")], check=True, capture_output=True
+    )
+    return json.loads(done.stdout)
+
+
+def medians(figures: list[dict[str, float]]) -> dict[str, float]:
+    """Return the median of each figure."""
+    return {name: median([one[name] for one in figures]) for name in figures[0]}
+
+
+def speed(figures: dict[str, dict[str, float]], name: str, times: str) -> float:
+    """Return rows in a second."""
+    return figures[name]["rows"] / figures[name][times]
+
+
 def worker(what: str, rows: Path) -> None:
     """Do one of the measured things and print what it took."""
     database = fresh(WORK / f"{what}.db")
@@ -191,6 +213,7 @@ def main() -> None:
     """Measure everything in one run and write the figures and ratios."""
     options = argparse.ArgumentParser(description=__doc__)
     options.add_argument("--rows", type=int, default=1_000_000)
+    options.add_argument("--rounds", type=int, default=3)
     options.add_argument("--peer-rows", type=int, default=50_000)
     options.add_argument("--memory-rows", type=int, default=3_000_000)
     options.add_argument("--worker")
@@ -203,31 +226,33 @@ def main() -> None:
     rows = write_rows(WORK / f"rows-{chosen.rows}.txt", chosen.rows)
     python = peer_python()
     theirs = peer_rows(python, WORK / "slurm2sql.txt", chosen.peer_rows)
-    figures: dict[str, dict[str, float]] = {}
-    figures["bare"] = measure("bare", rows)
-    figures["ours"] = measure("ours", rows)
+    rounds = [
+        {
+            "bare": measure("bare", rows),
+            "ours": measure("ours", rows),
+            "slurm2sql": measure_peer(python, theirs),
+        }
+        for _ in range(chosen.rounds)
+    ]
+    figures = {name: medians([one[name] for one in rounds]) for name in rounds[0]}
     figures["again"] = measure("again", rows)
-    done = subprocess.run(
-        [python, "-c", PEER, "ingest", theirs, fresh(WORK / "slurm2sql.db")], check=True, capture_output=True
-    )
-    figures["slurm2sql"] = json.loads(done.stdout)
     if chosen.memory_rows:
         figures["ours_long"] = measure(
             "ours", write_rows(WORK / f"rows-{chosen.memory_rows}.txt", chosen.memory_rows)
         )
-    speeds = {name: figure["rows"] / figure["wall_s"] for name, figure in figures.items()}
-    speeds_cpu = {name: figure["rows"] / figure["cpu_s"] for name, figure in figures.items()}
     result = {
         "benchmark": "ledger_ingest",
         "cpus": os.cpu_count(),
         "load": os.getloadavg()[0],
+        "rounds": rounds,
         "figures": figures,
-        "rows_per_s": speeds,
+        "rows_per_s": {name: figure["rows"] / figure["wall_s"] for name, figure in figures.items()},
         "ratios": {
-            "ours_to_slurm2sql": speeds["ours"] / speeds["slurm2sql"],
-            "ours_to_bare_upsert": speeds["ours"] / speeds["bare"],
-            "ours_to_slurm2sql_cpu": speeds_cpu["ours"] / speeds_cpu["slurm2sql"],
-            "ours_to_bare_upsert_cpu": speeds_cpu["ours"] / speeds_cpu["bare"],
+            f"ours_to_{peer}{suffix}": median(
+                [speed(one, "ours", times) / speed(one, name, times) for one in rounds]
+            )
+            for peer, name in (("slurm2sql", "slurm2sql"), ("bare_upsert", "bare"))
+            for suffix, times in (("", "wall_s"), ("_cpu", "cpu_s"))
         },
     }
     (ROOT / "build" / "bench" / "ledger_ingest.json").write_text(json.dumps(result, indent=2) + "\n")

@@ -22,8 +22,8 @@ _NUMBERS = ("submit", "start", "end", "elapsedraw")
 _VARIED = ("jobid", "jobidraw", "dbindex", "jobname")
 _REPEATED = (
     "uid", "user", "account", "partition", "qos", "state", "suspended", "timelimitraw", "timelimit",
-    "elapsed", "alloctres", "alloccpus", "ncpus", "nnodes", "reservation", "reservationid", "wckey", "comment",
-    "cluster",
+    "elapsed", "alloctres", "alloccpus", "ncpus", "nnodes", "reservation", "reservationid", "wckey",
+    "comment", "cluster",
 )  # fmt: skip
 
 
