@@ -154,3 +154,21 @@ def test_a_process_finds_its_place(environment, place):
 def test_short_steps_agree_a_few_times_a_second(world, speed, until_due, gap):
     """Messages after each step of a millisecond would cost more than the steps."""
     assert choose_gap(world, speed, until_due) == gap
+
+
+def test_processes_agree_on_the_part_that_fits_in_all_of_them(start_worker):
+    """The one with less memory decides; the gradient is the whole batch's; a restart knows the size."""
+    port = free_port()
+    pair = [
+        start_worker(
+            script=SCRIPT.with_name("accumulate_worker.py"),
+            environment={
+                "SLURM_STEP_NUM_TASKS": "2", "SLURM_PROCID": str(rank),
+                "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port,
+            },
+        )
+        for rank in range(2)
+    ]  # fmt: skip
+    for code, out, err in [worker.end() for worker in pair]:
+        assert code == 0, err
+        assert out.splitlines() == ["tried [40, 20, 10, 5] then [5] part 5", "result alike"]
