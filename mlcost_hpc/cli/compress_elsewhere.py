@@ -8,7 +8,7 @@ import click
 
 from mlcost_hpc.cli.compress_batches import BATCH, existing
 from mlcost_hpc.cli.need_options import rates_option
-from mlcost_hpc.cli.output import Format, format_option, print_rows
+from mlcost_hpc.cli.output import Format, format_option, print_rows, printable
 from mlcost_hpc.errors import CompressError, UsageError
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ _time_option = click.option("--time", "time_limit", help="With --submit: time li
 @_submit_option
 @_constraint_option
 @_time_option
-@click.option("--emulate", metavar="CPU", help="Here, on a processor that QEMU emulates: Haswell, max.")
+@click.option("--emulate", metavar="CPU", help="Here, on a processor that QEMU emulates: Haswell, Nehalem.")
 @rates_option
 @format_option
 @click.pass_obj
@@ -156,6 +156,7 @@ def _check(batch: Batch, manifest: Manifest, emulate: str | None, output_format:
         task = manifest.task(result.task)
         row = {"model": result.model, "recipe": result.recipe}
         row["made_on"] = result.place.node_class if result.place else ""
+        click.echo(printable(f"{result.model} {result.recipe} ..."), err=True)
         try:
             if emulate is None:
                 found = check_here(batch, manifest, task)

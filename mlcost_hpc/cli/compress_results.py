@@ -12,13 +12,18 @@ from mlcost_hpc.cli.need_options import rates_option
 from mlcost_hpc.cli.output import Format, format_option, print_rows, printable
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from mlcost_hpc.cli.context import Context
     from mlcost_hpc.compress.economics import Prices
+    from mlcost_hpc.compress.submissions import Submitted
 
 
 @click.command()
 @click.argument("plan", type=BATCH)
-@click.option("--serve", multiple=True, metavar="PARTITION", help="Price predictions as served there.")
+@click.option(
+    "--serve", multiple=True, metavar="PARTITION", help="Price predictions as served there; repeatable."
+)
 @click.option("--out", multiple=True, type=click.Path(path_type=Path), help="Also write .html, .parquet, ...")
 @rates_option
 @format_option
@@ -33,39 +38,56 @@ def report(
 ) -> None:
     """Show size, speed, quality and cost of every task, before and after.
 
-    Costs of a million predictions come from the rate card's price of a core, where there is a rate card.
+    Costs of a million predictions come from the rate card's price of a core, where there is a rate card: in
+    each partition named with --serve, else where the candidates were measured.
     """
     from mlcost_hpc.cli.output import render_csv, render_json
     from mlcost_hpc.compress import report as reports
-    from mlcost_hpc.compress.check import read_checks
     from mlcost_hpc.compress.export import write_report
+    from mlcost_hpc.compress.outcome import measured_in, read_outcome
     from mlcost_hpc.compress.page import render
     from mlcost_hpc.compress.submissions import read_submitted, task_cost
     from mlcost_hpc.compress.summary import summarize
 
     batch, manifest = existing(plan)
-    results = batch.results(manifest.tasks)
+    outcome = read_outcome(batch, manifest)
+    results = outcome.rows
     submitted = read_submitted(batch)
     spent = {r.task: cost for r in results if (cost := task_cost(r, submitted)) is not None}
-    checks = {result.task: read_checks(batch, result.task) for result in results}
-    extras = reports.Extras(prices=_prices(context, rates, serve), spent=spent, checks=checks)
+    extras = reports.Extras(
+        prices=_prices(context, rates, serve or measured_in(outcome)),
+        spent=spent,
+        checks=outcome.checks,
+        measurements=outcome.measurements,
+    )
     order = {model.name: place for place, model in enumerate(manifest.models)}
     rows = reports.rows(results, order, extras)
     people = [reports.for_people(row) for row in rows]
-    lines = summarize(results, spent, extras.prices).lines()
+    served = reports.places(results, extras)
+    lines = [
+        *summarize(results, spent, extras.prices).lines(),
+        *_held(context, submitted),
+        *outcome.damaged,
+    ]
     for path in out:
         renders = {
-            ".html": lambda: render(manifest.name, lines, people, reports.PAGE_COLUMNS),
+            ".html": lambda: render(
+                manifest.name, lines, people, reports.PAGE_COLUMNS, served, reports.PLACE_COLUMNS
+            ),
             ".csv": lambda: render_csv(rows, list(reports.COLUMNS)),
             ".json": lambda: render_json([{key: row.get(key) for key in reports.COLUMNS} for row in rows]),
         }
         write_report(path, rows, list(reports.COLUMNS), renders)
-    if output_format == "table":
-        print_rows(people, reports.PEOPLE_COLUMNS, output_format, right=[*reports.PEOPLE_COLUMNS][4:8])
-        for line in [*reports.explanations(people), "", *lines]:
-            click.echo(printable(line))
-    else:
+    if output_format != "table":
         print_rows(rows, reports.COLUMNS, output_format)
+        return
+    print_rows(people, reports.PEOPLE_COLUMNS, output_format, right=[*reports.PEOPLE_COLUMNS][4:8])
+    for line in reports.explanations(people):
+        click.echo(printable(line))
+    if served:
+        print_rows(served, reports.PLACE_COLUMNS, output_format, right=["before", "after", "saved"])
+    for line in ["", *lines]:
+        click.echo(printable(line))
 
 
 @click.command()
@@ -85,6 +107,22 @@ def best(plan: Path, out: Path, prefer: Literal["speed", "size"]) -> None:
     for model in manifest.models:
         if model.name not in winners:
             click.echo(f"{model.name}: no candidate within all limits", err=True)
+
+
+def _held(context: Context, submitted: Sequence[Submitted]) -> list[str]:
+    """Return what Slurm says all jobs have cost; nothing where it cannot be asked."""
+    from mlcost_hpc.compress.submissions import held
+    from mlcost_hpc.errors import SlurmError
+
+    if not submitted:
+        return []
+    since = int(min(item.submitted for item in submitted)) - 60
+    try:
+        runs = context.slurm.runs_of([item.job for item in submitted], since).runs
+    except SlurmError:
+        return []
+    found = held(submitted, runs)
+    return [] if found is None else [found.line()]
 
 
 def _prices(context: Context, rates: Path | None, serve: tuple[str, ...]) -> Prices | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from fractions import Fraction
 from typing import TYPE_CHECKING
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 if TYPE_CHECKING:
-    from mlcost_hpc.compress.records import Latency, Result
+    from mlcost_hpc.compress.records import Latency, Measurement, Result
 
 MILLION = 1_000_000
 
@@ -56,6 +56,55 @@ def economics(result: Result, core_hour: Decimal) -> Economics | None:
         before=per_million(latency.before.p50, latency.batch, cores, core_hour),
         after=per_million(latency.after.p50, latency.batch, cores, core_hour),
     )
+
+
+class Served(msgspec.Struct, frozen=True, kw_only=True):
+    """Costs of one candidate where it may be served.
+
+    Attributes:
+        place: partition; empty = the card's price for anywhere.
+        node_class: class of the processors whose speed counts.
+        measured_there: whether that speed was measured in this partition.
+        batch: samples per call.
+        costs: cost of a million predictions.
+    """
+
+    place: str
+    node_class: str
+    measured_there: bool
+    batch: int
+    costs: Economics
+
+
+def by_place(result: Result, prices: Prices, measurements: Sequence[Measurement]) -> list[Served]:
+    """Return the costs of a candidate at every place: the price there, and the speed there where it is known.
+
+    Args:
+        result: the candidate's row; its speed counts where no other was measured.
+        prices: price of a core at every place.
+        measurements: later measurements.
+    """
+    if result.place is None:
+        return []
+    found = []
+    for place, core_hour in prices.core_hour.items():
+        there = [item for item in measurements if item.place.partition == place]
+        newest = max(there, key=lambda item: item.finished, default=None)
+        row = result
+        if newest is not None:
+            row = msgspec.structs.replace(result, latency=newest.latency, place=newest.place)
+        costs, where = economics(row, core_hour), row.place
+        if costs is not None and where is not None:
+            found.append(
+                Served(
+                    place=place,
+                    node_class=where.node_class,
+                    measured_there=where.partition == place,
+                    batch=max(item.batch for item in row.latency),
+                    costs=costs,
+                )
+            )
+    return found
 
 
 def pays_back_after(spent: Decimal, costs: Economics) -> int | None:

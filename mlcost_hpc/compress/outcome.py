@@ -56,3 +56,10 @@ def read_outcome(batch: Batch, manifest: Manifest) -> Outcome:
             )
         )
     return Outcome(rows=tuple(rows), measurements=measurements, checks=checks, damaged=tuple(damaged))
+
+
+def measured_in(outcome: Outcome) -> tuple[str, ...]:
+    """Return the partitions in which candidates were measured, the first one first; empty outside Slurm."""
+    places = [row.place for row in outcome.rows if row.place is not None]
+    places += [found.place for each in outcome.measurements.values() for found in each]
+    return tuple(dict.fromkeys(place.partition for place in places if place.partition))

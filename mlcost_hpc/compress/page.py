@@ -20,7 +20,19 @@ _COLOURS = {
     "failed": "#8250df",
 }
 _WIDTH, _HEIGHT, _EDGE = 420, 260, 44
-_NUMBERS = ("shrink", "speedup_b1", "speedup_text", "size_text", "quality_text", "cost_text")
+_NUMBERS = frozenset(
+    {
+        "shrink",
+        "speedup_b1",
+        "speedup_text",
+        "size_text",
+        "quality_text",
+        "cost_text",
+        "before",
+        "after",
+        "saved",
+    }
+)
 _STYLE = """
 body { font: 14px/1.45 system-ui, sans-serif; margin: 2em auto; max-width: 76em; padding: 0 1em;
   color: #1f2328 }
@@ -42,6 +54,8 @@ def render(
     lines: Sequence[str],
     rows: Sequence[Mapping[str, Any]],
     columns: Mapping[str, str],
+    served: Sequence[Mapping[str, Any]] = (),
+    served_columns: Mapping[str, str] | None = None,
 ) -> str:
     """Return the page.
 
@@ -50,11 +64,14 @@ def render(
         lines: the summary.
         rows: rows of :func:`mlcost_hpc.compress.report.rows`, for people.
         columns: key -> heading of the table.
+        served: costs by hardware, see :func:`mlcost_hpc.compress.report.places`.
+        served_columns: key -> heading of that table.
     """
     models = list(dict.fromkeys(str(row["model"]) for row in rows))
     plots = "".join(_plot(model, [row for row in rows if row["model"] == model]) for model in models)
-    head = "".join(f"<th>{escape(heading)}</th>" for heading in columns.values())
-    body = "".join(_table_row(row, columns) for row in rows)
+    by_place = ""
+    if served and served_columns:
+        by_place = f"<h2>A million predictions, by hardware</h2>{_table(served, served_columns)}"
     summary = "".join(f"<li>{escape(line)}</li>" for line in lines)
     legend = " ".join(f"{_mark(status)}{escape(status)}" for status in _COLOURS)
     return (
@@ -63,9 +80,15 @@ def render(
         f"<h1>Compression of {escape(title)}</h1><ul>{summary}</ul>"
         f"<h2>Size and speed</h2><p>{legend}. Up and to the left is better; rings are on the Pareto front; "
         f'the cross is the original.</p><div class="plots">{plots}</div>'
-        f"<h2>All tasks</h2><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+        f"{by_place}<h2>All tasks</h2>{_table(rows, columns)}"
         "</body></html>\n"
     )
+
+
+def _table(rows: Sequence[Mapping[str, Any]], columns: Mapping[str, str]) -> str:
+    head = "".join(f"<th>{escape(heading)}</th>" for heading in columns.values())
+    body = "".join(_table_row(row, columns) for row in rows)
+    return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
 
 
 def _table_row(row: Mapping[str, Any], columns: Mapping[str, str]) -> str:

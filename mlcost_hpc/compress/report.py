@@ -10,9 +10,10 @@ from typing import Any
 import msgspec
 
 from mlcost_hpc.compress.check import Check
-from mlcost_hpc.compress.economics import Prices, economics, pays_back_after
-from mlcost_hpc.compress.records import STATUSES, Result
-from mlcost_hpc.compress.standing import pareto_tasks, throughput_latency, throughput_speedup
+from mlcost_hpc.compress.economics import Prices, Served, by_place, economics, pays_back_after
+from mlcost_hpc.compress.records import STATUSES, Measurement, Result
+from mlcost_hpc.compress.standing import choose_best, pareto_tasks, throughput_latency, throughput_speedup
+from mlcost_hpc.compress.verdict import portable
 
 COLUMNS = {
     "model": "model",
@@ -38,11 +39,13 @@ COLUMNS = {
     "peak_memory": "peak bytes",
     "node_class": "measured on",
     "checked_on": "checked on",
+    "portable": "portable",
     "cost_before": "cost of a million before",
     "cost_after": "cost of a million after",
     "task_cost": "cost of the task",
     "pays_back": "pays back after",
     "currency": "currency",
+    "served_at": "a million at each place",
     "seconds": "seconds",
     "reason": "reason",
     "next_step": "next step",
@@ -50,23 +53,36 @@ COLUMNS = {
 """Column key -> heading; the keys are stable for programs."""
 
 PEOPLE_COLUMNS = {
+    "pareto": "",
     "model": "model",
     "recipe": "recipe",
     "status": "status",
-    "pareto": "best",
-    "size_text": "size",
+    "size_text": "MB",
     "shrink": "smaller",
     "speedup_b1": "batch 1",
     "speedup_text": "batch",
     "quality_text": "quality",
 }
-"""The same for people: fewer columns, with units."""
+"""The same for people: fewer columns, with units; the first marks the model's front."""
+
+PLACE_COLUMNS = {
+    "model": "model",
+    "recipe": "recipe",
+    "place": "served in",
+    "speed_of": "at the speed of",
+    "before": "a million before",
+    "after": "after",
+    "saved": "saved",
+}
+"""What serving costs, by hardware."""
 
 PAGE_COLUMNS = {
     **PEOPLE_COLUMNS,
+    "pareto": "best",
     "cost_text": "a million costs",
     "pays_back": "pays back after",
     "checked_on": "checked on",
+    "portable": "portable",
     "why": "why not",
 }
 """Columns of the HTML page."""
@@ -76,14 +92,16 @@ class Extras(msgspec.Struct, frozen=True, kw_only=True):
     """What a report knows besides the rows themselves.
 
     Attributes:
-        prices: prices of serving; the first place counts. None without a rate card.
+        prices: prices of serving; summaries go by the first place. None without a rate card.
         spent: task -> what it cost.
         checks: task -> checks on other processors.
+        measurements: task -> later measurements.
     """
 
     prices: Prices | None = None
     spent: Mapping[str, Decimal] = {}
     checks: Mapping[str, Sequence[Check]] = {}
+    measurements: Mapping[str, Sequence[Measurement]] = {}
 
 
 def rows(
@@ -115,9 +133,52 @@ def rows(
             **_row(result, on_front=result.task in best),
             **_costs(result, known, spent[result.model]),
             "checked_on": _checked(known.checks.get(result.task, ())),
+            "portable": _portable(result, known.checks.get(result.task, ())),
+            "served_at": "; ".join(_served(item) for item in _places(result, known)),
         }
         for result in ranked
     ]
+
+
+def places(results: Sequence[Result], extras: Extras) -> list[dict[str, Any]]:
+    """Return what serving each model's best candidates costs, by hardware; empty without prices."""
+    currency = "" if extras.prices is None else extras.prices.currency
+    return [
+        {
+            "model": result.model,
+            "recipe": result.recipe,
+            "place": item.place or "anywhere",
+            "speed_of": item.node_class + ("" if item.measured_there else " (elsewhere)"),
+            "before": f"{item.costs.before:.4f} {currency}",
+            "after": f"{item.costs.after:.4f} {currency}",
+            "saved": f"{100 * (1 - item.costs.after / item.costs.before):.0f} %"
+            if item.costs.before
+            else "-",
+        }
+        for result in choose_best(results, "speed").values()
+        for item in _places(result, extras)
+    ]
+
+
+def _places(result: Result, extras: Extras) -> list[Served]:
+    if extras.prices is None:
+        return []
+    return by_place(result, extras.prices, extras.measurements.get(result.task, ()))
+
+
+def _served(item: Served) -> str:
+    where = item.place or "anywhere"
+    return f"{where} ({item.node_class}): {item.costs.before:.6f} -> {item.costs.after:.6f}"
+
+
+def _percent_saved(item: Served) -> str:
+    costs = item.costs
+    return f"{100 * (1 - costs.after / costs.before):.0f} %" if costs.before else "-"
+
+
+def _portable(result: Result, checks: Sequence[Check]) -> str:
+    known = portable(checks, result.place.node_class if result.place else "")
+    return {True: "yes", False: "no", None: ""}[known]
 
 
 def _costs(result: Result, extras: Extras, spent_on_model: Decimal) -> dict[str, Any]:
@@ -213,14 +274,14 @@ def _cost(row: Mapping[str, Any]) -> str | None:
 
 def _quality(row: Mapping[str, Any]) -> str:
     if row["metric_before"] is not None:
-        return f"{row['metric_before']:.4f} → {row['metric_after']:.4f}"
+        return f"{row['metric_before']:.4f}→{row['metric_after']:.4f}"
     if row["agreement"] is not None:
-        return f"agrees {100 * row['agreement']:.2f} %"
+        return f"agrees {100 * row['agreement']:.4g} %"
     return "-" if row["relative_error"] is None else f"error {row['relative_error']:.3g}"
 
 
 def _megabytes(size: int | None) -> str:
-    return "-" if size is None else f"{size / 1e6:.2f} MB"
+    return "-" if size is None else f"{size / 1e6:.2f}"
 
 
 def _rounded(value: float | Decimal | None, places: int) -> float | None:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from mlcost_hpc.compress.batch import Batch
     from mlcost_hpc.compress.manifest import Manifest, Task
+    from mlcost_hpc.slurm.api import Run
 
 ENDED = frozenset(
     {
@@ -160,3 +161,47 @@ def task_cost(result: Result, submitted: Sequence[Submitted]) -> Decimal | None:
         if item.job == job:
             return item.per_hour * Decimal(str(result.seconds)) / 3600
     return None
+
+
+class Held(msgspec.Struct, frozen=True, kw_only=True):
+    """What all array jobs of a batch have cost, as Slurm counted their time.
+
+    Attributes:
+        hours: of all runs: first stage, tasks, checks, measurements.
+        cost: exact.
+        lost: cost of runs that were cut short: preempted, cancelled, failed, out of time.
+        currency: what they are in.
+    """
+
+    hours: float
+    cost: Decimal
+    lost: Decimal
+    currency: str
+
+    def line(self) -> str:
+        """Return it as a sentence."""
+        return (
+            f"all its jobs: {self.hours:.2f} hours, {self.cost:.4f} {self.currency}; "
+            f"{self.lost:.4f} of it in runs that were cut short"
+        )
+
+
+def held(submitted: Sequence[Submitted], runs: Sequence[Run]) -> Held | None:
+    """Return what a batch's jobs have cost; None when nothing of them is known.
+
+    Args:
+        submitted: its array jobs.
+        runs: accounting rows, one a run of an array task.
+    """
+    prices = {item.job: item.per_hour for item in submitted}
+    known = [run for run in runs if run.job_id.partition("_")[0] in prices and run.elapsed_s]
+    if not known:
+        return None
+    costs = [prices[run.job_id.partition("_")[0]] * run.elapsed_s / 3600 for run in known]
+    lost = [cost for cost, run in zip(costs, known, strict=True) if run.state in ENDED - {"COMPLETED"}]
+    return Held(
+        hours=sum(run.elapsed_s for run in known) / 3600,
+        cost=sum(costs, Decimal(0)),
+        lost=sum(lost, Decimal(0)),
+        currency=submitted[0].currency,
+    )

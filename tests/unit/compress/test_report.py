@@ -14,8 +14,8 @@ from mlcost_hpc.compress.export import write_report
 from mlcost_hpc.compress.manifest import expand
 from mlcost_hpc.compress.page import render
 from mlcost_hpc.compress.plan import load_plan
-from mlcost_hpc.compress.records import Latency, Place, Result, Score, Spread, Status
-from mlcost_hpc.compress.report import COLUMNS, PAGE_COLUMNS, Extras, for_people, rows
+from mlcost_hpc.compress.records import Latency, Measurement, Place, Result, Score, Spread, Status
+from mlcost_hpc.compress.report import COLUMNS, PAGE_COLUMNS, Extras, for_people, places, rows
 from mlcost_hpc.compress.standing import choose_best
 from mlcost_hpc.compress.summary import summarize
 from mlcost_hpc.compress.task import do_task
@@ -153,3 +153,29 @@ def test_an_artefact_that_was_changed_is_not_handed_out(batch: Batch, tmp_path: 
         file.write(b"\0")
     with pytest.raises(CompressError, match="its checksum differs"):
         copy_best(batch, manifest, winners, tmp_path / "best")
+
+
+def test_every_place_has_its_price_and_its_speed() -> None:
+    """A million predictions at each partition: its own price, and the speed that was measured there."""
+    row = result("a", speed=2.0)
+    fast = Spread(p10=0.001, p50=0.001, p90=0.001, calls=9)
+    there = Measurement(
+        task="m-a",
+        place=Place(host="n", processor="p", node_class="amx", flags=(), threads=2, partition="new"),
+        latency=(Latency(batch=10, before=fast, after=fast, speedup=1.0),),
+        load_s=0.1,
+        seconds=1.0,
+        finished=1.0,
+    )
+    prices = Prices(currency="USD", core_hour={"old": Decimal("0.36"), "new": Decimal("0.72")})
+    extras = Extras(prices=prices, measurements={"m-a": [there]})
+    first, second = places([row], extras)
+    # 10 ms for 10 samples on two cores at 0.36: 1000 s x 2 x 0.0001 a second
+    assert (first["place"], first["before"], first["after"]) == ("old", "0.2000 USD", "0.1000 USD")
+    assert (first["speed_of"], first["saved"]) == ("avx2 (elsewhere)", "50 %")
+    assert (second["speed_of"], second["before"], second["saved"]) == ("amx", "0.0400 USD", "0 %")
+    served = rows([row], {}, extras)[0]["served_at"]
+    assert served == "old (avx2): 0.200000 -> 0.100000; new (amx): 0.040000 -> 0.040000"
+    page = render("b", [], [], PAGE_COLUMNS, [{"model": "<m>"}], {"model": "model"})
+    assert "by hardware" in page
+    assert "<m>" not in page

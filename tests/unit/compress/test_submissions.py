@@ -15,6 +15,7 @@ from mlcost_hpc.compress.submissions import (
     GIB,
     Submitted,
     base_memory,
+    held,
     memory_for,
     read_submitted,
     states_by_task,
@@ -22,6 +23,7 @@ from mlcost_hpc.compress.submissions import (
     under_way,
     write_submitted,
 )
+from mlcost_hpc.slurm.api import Run
 
 
 def submitted(job: str, *packs: tuple[str, ...], kind: Kind = "task", memory: int = 4 * GIB) -> Submitted:
@@ -104,3 +106,19 @@ def test_a_plan_for_files_with_the_same_name(tmp_path: Path, linear: Path, label
     plan = load_plan(tmp_path / "plan.toml")
     assert [model.name for model in plan.model] == ["linear", "linear-2", "a-b"]
     assert [model.data for model in plan.model] == ["linear.npz", "linear.npz", None]
+
+
+def test_lost_runs_are_paid_for_too() -> None:
+    """What Slurm counted is the cost of a batch: every kind of job, every run, also those cut short."""
+    jobs = [submitted("1", ("a",), ("b",)), submitted("2", ("m",), kind="measure")]
+    runs = [
+        Run(cluster="c", job_id="1_0", raw_job_id="1", state="COMPLETED", elapsed_s=3600),
+        Run(cluster="c", job_id="1_1", raw_job_id="2", state="PREEMPTED", elapsed_s=1800),
+        Run(cluster="c", job_id="1_1", raw_job_id="2", state="RUNNING", elapsed_s=1800),
+        Run(cluster="c", job_id="2_0", raw_job_id="3", state="COMPLETED", elapsed_s=3600),
+        Run(cluster="c", job_id="9_0", raw_job_id="9", state="COMPLETED", elapsed_s=3600),
+    ]
+    found = held(jobs, runs)
+    assert found is not None
+    assert (found.hours, found.cost, found.lost) == (3.0, Decimal("1.08"), Decimal("0.18"))
+    assert held(jobs, []) is None
