@@ -107,8 +107,8 @@ def inspect(path: Path) -> OnnxFacts:
     if not model.graph.node or not model.opset_import:
         raise CompressError(f"{path.name} is no ONNX file: it has no graph")
     size += sum(_size(file) for file in external_files(model, path))
-    nodes = [node for graph in _graphs(model.graph) for node in graph.node]
-    constants = {item.name: item for graph in _graphs(model.graph) for item in graph.initializer}
+    nodes = [node for graph in all_graphs(model.graph) for node in graph.node]
+    constants = {item.name: item for graph in all_graphs(model.graph) for item in graph.initializer}
     constants |= _constant_nodes(nodes)
     return OnnxFacts(
         size=size,
@@ -161,19 +161,19 @@ def _size(path: Path) -> int:
     return size
 
 
-def _graphs(graph: onnx.GraphProto) -> Iterator[onnx.GraphProto]:
+def all_graphs(graph: onnx.GraphProto) -> Iterator[onnx.GraphProto]:
     """Yield a graph and all graphs inside its nodes."""
     yield graph
     for node in graph.node:
         for attribute in node.attribute:
             if attribute.HasField("g"):
-                yield from _graphs(attribute.g)
+                yield from all_graphs(attribute.g)
             for inner in attribute.graphs:
-                yield from _graphs(inner)
+                yield from all_graphs(inner)
 
 
 def _tensors(model: onnx.ModelProto) -> Iterator[onnx.TensorProto]:
-    for graph in _graphs(model.graph):
+    for graph in all_graphs(model.graph):
         yield from graph.initializer
         for node in graph.node:
             for attribute in node.attribute:

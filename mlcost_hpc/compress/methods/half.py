@@ -20,6 +20,7 @@ from mlcost_hpc.compress.methods.base import (
 )
 from mlcost_hpc.compress.methods.quiet import quiet
 from mlcost_hpc.compress.methods.ready import ready
+from mlcost_hpc.compress.onnxfile import all_graphs
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -71,24 +72,50 @@ def apply_compute(subject: Subject, rung: Rung, shop: Workshop) -> Subject:  # n
 
 def store_narrow(model: onnx.ModelProto, kind: np.dtype[np.generic], largest: float) -> None:
     """Turn each large fp32 constant into a narrow one and a Cast, which the runtime folds when it loads."""
-    import numpy as np
-    from onnx import TensorProto, helper, numpy_helper
+    # From the inside out: writing a graph's nodes again makes other objects of the graphs inside them.
+    for graph in reversed(list(all_graphs(model.graph))):
+        _store_narrow(graph, kind, largest)
 
-    casts = []
-    for tensor in model.graph.initializer:
-        if tensor.data_type != TensorProto.FLOAT:
-            continue
-        values = numpy_helper.to_array(tensor)
-        if values.size < _SMALLEST or not np.abs(values).max() <= largest:
-            continue
-        original, narrow = tensor.name, f"{tensor.name}_{kind.name}"
-        casts.append(
-            helper.make_node("Cast", [narrow], [original], name=f"{narrow}_cast", to=TensorProto.FLOAT)
-        )
-        tensor.CopyFrom(numpy_helper.from_array(values.astype(kind), narrow))
-    nodes = list(model.graph.node)
-    del model.graph.node[:]
-    model.graph.node.extend([*casts, *nodes])
+
+def _store_narrow(graph: onnx.GraphProto, kind: np.dtype[np.generic], largest: float) -> None:
+    from onnx import TensorProto, helper
+
+    def widened(narrow: str, original: str) -> onnx.NodeProto:
+        return helper.make_node("Cast", [narrow], [original], name=f"{narrow}_cast", to=TensorProto.FLOAT)
+
+    nodes = []
+    for tensor in graph.initializer:
+        if (smaller := _narrowed(tensor, tensor.name, kind, largest)) is not None:
+            nodes.append(widened(smaller.name, tensor.name))
+            tensor.CopyFrom(smaller)
+    for node in graph.node:
+        nodes.append(node)
+        for held in (
+            item.t for item in node.attribute if node.op_type == "Constant" and item.name == "value"
+        ):
+            original = node.output[0]
+            if (smaller := _narrowed(held, original, kind, largest)) is not None:
+                held.CopyFrom(smaller)
+                node.output[0] = smaller.name
+                nodes.append(widened(smaller.name, original))
+    copies = [type(node).FromString(node.SerializeToString()) for node in nodes]
+    del graph.node[:]
+    graph.node.extend(copies)
+
+
+def _narrowed(
+    tensor: onnx.TensorProto, name: str, kind: np.dtype[np.generic], largest: float
+) -> onnx.TensorProto | None:
+    """Return a large fp32 constant in a narrow type, None for others and for values too large for it."""
+    import numpy as np
+    from onnx import TensorProto, numpy_helper
+
+    if tensor.data_type != TensorProto.FLOAT:
+        return None
+    values = numpy_helper.to_array(tensor)
+    if values.size < _SMALLEST or not np.abs(values).max() <= largest:
+        return None
+    return numpy_helper.from_array(values.astype(kind), f"{name}_{kind.name}")
 
 
 def _stored(

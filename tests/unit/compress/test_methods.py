@@ -12,6 +12,7 @@ from mlcost_hpc.compress.evaluate import closeness
 from mlcost_hpc.compress.feeds import Feeds, random_feeds
 from mlcost_hpc.compress.methods import METHODS
 from mlcost_hpc.compress.methods.base import NotApplicableError, Subject, Workshop
+from mlcost_hpc.compress.methods.half import store_narrow
 from mlcost_hpc.compress.methods.int4 import gemm_to_matmul
 from mlcost_hpc.compress.methods.sensitivity import rounding_error
 from mlcost_hpc.compress.onnxfile import Port, inspect
@@ -196,3 +197,37 @@ def test_dynamic_int8_reaches_weights_inside_branches(tmp_path: Path) -> None:
     onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9), str(path))
     made = apply("int8-dynamic", path, workshop(tmp_path))
     assert inspect(made).quantized["MatMulInteger"] == 2
+
+
+def test_half_precision_reaches_weights_in_constant_nodes_and_branches(tmp_path: Path) -> None:
+    """Weights that are Constant nodes, inside the branches of an If, are half the size as well."""
+    maker = np.random.default_rng(0)
+    branches = {}
+    for number, name in enumerate(("then_branch", "else_branch")):
+        weights = numpy_helper.from_array(maker.standard_normal((64, 256)).astype(np.float32))
+        branches[name] = helper.make_graph(
+            [
+                helper.make_node("Constant", [], [f"w{number}"], value=weights),
+                helper.make_node("MatMul", ["x", f"w{number}"], [f"y{number}"]),
+            ],
+            name,
+            [],
+            [helper.make_tensor_value_info(f"y{number}", TensorProto.FLOAT, ["n", 256])],
+        )
+    x = helper.make_tensor_value_info("x", TensorProto.FLOAT, ["n", 64])
+    flag = helper.make_tensor_value_info("flag", TensorProto.BOOL, [])
+    y = helper.make_tensor_value_info("y", TensorProto.FLOAT, ["n", 256])
+    graph = helper.make_graph([helper.make_node("If", ["flag"], ["y"], **branches)], "g", [x, flag], [y])
+    before = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
+    after = onnx.ModelProto.FromString(before.SerializeToString())
+    store_narrow(after, np.dtype(np.float16), 65504.0)
+    assert after.ByteSize() < 0.55 * before.ByteSize()
+    samples = maker.standard_normal((3, 64)).astype(np.float32)
+    for choice in (True, False):
+        one, other = (
+            ort.InferenceSession(model.SerializeToString()).run(
+                None, {"x": samples, "flag": np.array(choice)}
+            )
+            for model in (before, after)
+        )
+        assert closeness(one, other)[0] < 1e-3
