@@ -29,6 +29,7 @@ _PEOPLE = {
     "seconds": "seconds", "steps": "steps", "lost": "lost", "reason": "why it ended",
 }  # fmt: skip
 _SLACK_S = 60
+_SAVED_AT_THE_END = ("preempted", "timeout", "signal", "budget")
 
 
 @click.command()
@@ -113,7 +114,7 @@ def _row(job_id: str, restart: int, run: Run | None, attempt: Attempt | None) ->
     row: dict[str, Any] = {
         "job_id": job_id, "restart": restart, "state": None, "partition": None, "start": None, "end": None,
         "elapsed_s": None, "first_step": None, "last_step": None, "reached_step": None, "lost_steps": None,
-        "reason": None,
+        "reason": None, "save_s": None, "restart_s": None,
     }  # fmt: skip
     if run is not None:
         row |= {
@@ -126,10 +127,20 @@ def _row(job_id: str, restart: int, run: Run | None, attempt: Attempt | None) ->
             "last_step": attempt.last_step,
             "reached_step": max(attempt.reached_step, attempt.last_step),
             "reason": attempt.reason,
+            "save_s": attempt.save_seconds if attempt.reason in _SAVED_AT_THE_END else None,
+            "restart_s": _restart_s(run, attempt),
         }
         row["start"] = row["start"] or _second(attempt.started)
         row["end"] = row["end"] or (_second(attempt.ended) if run is None else None)
     return row
+
+
+def _restart_s(run: Run | None, attempt: Attempt) -> float | None:
+    """Return the seconds from the start of a run to its first step: launching, and loading the checkpoint."""
+    if run is None or run.started is None:
+        return attempt.restore_seconds
+    began = datetime.fromisoformat(attempt.started).timestamp()
+    return max(0.0, began - run.started) + (attempt.restore_seconds or 0.0)
 
 
 def _for_people(row: dict[str, Any]) -> dict[str, Any]:

@@ -54,7 +54,7 @@ def account_for(submission: Submission, runs: Sequence[dict[str, Any]]) -> dict[
     held_s = sum(run["elapsed_s"] or 0 for run in runs)
     prices = [_price_in(submission, run["partition"]) for run in runs]
     costs = [_cost(price, run["elapsed_s"] or 0) for price, run in zip(prices, runs, strict=True)]
-    stops = [_stop(number, runs, prices[number]) for number in range(len(runs) - 1)]
+    stops = [_stop(number, runs, prices) for number in range(len(runs) - 1)]
     last = runs[-1] if runs else None
     ended = last["end"] if last else None
     return {
@@ -88,21 +88,30 @@ def _price_in(submission: Submission, partition: str | None) -> Decimal:
     return best.per_hour
 
 
-def _stop(number: int, runs: Sequence[dict[str, Any]], per_hour: Decimal) -> dict[str, Any]:
-    """Return what one stop cost: waiting to run again, and the work that had to be done again."""
+def _stop(number: int, runs: Sequence[dict[str, Any]], prices: Sequence[Decimal]) -> dict[str, Any]:
+    """Return what one stop cost: waiting to run again, which is not billed, and what was held for nothing.
+
+    That is the last save and the work that was lost, at the price of the run that was stopped, and getting
+    going again at the price of the next one.
+    """
     run, following = runs[number], runs[number + 1]
     done = None if run["reached_step"] is None else run["reached_step"] - (run["first_step"] or 0)
     lost_s = 0.0
     if run["lost_steps"] and done and run["elapsed_s"]:
         lost_s = run["elapsed_s"] * run["lost_steps"] / done
     gap_s = _seconds_between(run["end"], following["start"]) if run["end"] else None
+    save_s, restart_s = run["save_s"] or 0.0, following["restart_s"] or 0.0
+    cost = _cost(prices[number], lost_s + save_s) + _cost(prices[number + 1], restart_s)
     return {
         "after_run": number + 1,
         "reason": run["reason"] or run["state"],
         "gap_s": gap_s,
         "lost_steps": run["lost_steps"],
         "lost_s": round(lost_s, 1),
-        "cost": f"{_cost(per_hour, lost_s):.6f}",
+        "save_s": round(save_s, 1),
+        "restart_s": round(restart_s, 1),
+        "minutes": round((lost_s + save_s + restart_s) / 60, 2),
+        "cost": f"{cost:.6f}",
     }
 
 
@@ -132,9 +141,16 @@ def _lines(submission: Submission, account: dict[str, Any]) -> Iterator[str]:
         gap = "" if stop["gap_s"] is None else f", back after {hours(stop['gap_s'] / 3600)}"
         lost = f"{stop['lost_steps']} steps lost" if stop["lost_steps"] is not None else "steps not known"
         yield (
-            f"stop {stop['after_run']}:   {stop['reason']}{gap}; {lost}, "
-            f"{stop['lost_s'] / 60:.1f} min again, {Decimal(stop['cost']):.4f} {currency}"
+            f"stop {stop['after_run']}:   {stop['reason']}{gap}; {lost}; cost {stop['minutes']:.1f} min, "
+            f"{Decimal(stop['cost']):.4f} {currency}"
         )
+        yield (
+            f"          (work again {stop['lost_s']:.0f} s, last save {stop['save_s']:.0f} s, "
+            f"getting going again {stop['restart_s']:.0f} s)"
+        )
+    if account["stops"]:
+        minutes = sum(stop["minutes"] for stop in account["stops"])
+        yield f"all stops: {minutes:.1f} min, {Decimal(account['stops_cost']):.4f} {currency}"
 
 
 def _cost(per_hour: Decimal, seconds: float) -> Decimal:

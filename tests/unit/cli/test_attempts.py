@@ -1,8 +1,10 @@
 """Runs of a job, joined from Slurm's rows and the training loop's records."""
 
+from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from mlcost_hpc.catalog import load_catalog
@@ -103,6 +105,19 @@ def test_why_counts_money_and_minutes_of_each_stop(submission: Submission) -> No
     assert stop["lost_s"] == pytest.approx(HOUR / 7, abs=0.1)
     assert Decimal(account["cost"]) == per_hour
     assert Decimal(stop["cost"]) == pytest.approx(per_hour / 7, abs=Decimal("0.001"))
+
+
+def test_why_counts_the_last_save_and_getting_going_again(submission: Submission) -> None:
+    """A stop costs the save at the old price, and launching and loading at the price of the next run."""
+    saved = msgspec.structs.replace(attempt(0, 0, 300), reason="preempted", save_seconds=36.0)
+    began = datetime.fromtimestamp((RUNS[1].started or 0) + 60, UTC).isoformat()
+    again = msgspec.structs.replace(attempt(1, 300, 400), started=began, restore_seconds=12.0)
+    first, second = join("7", RUNS, [saved, again], [])
+    second["partition"] = "h100"
+    prices = {item.offer.partition: item.per_hour for item in submission.choice.ranked}
+    [stop] = account_for(submission, [first, second])["stops"]
+    assert (stop["lost_s"], stop["save_s"], stop["restart_s"], stop["minutes"]) == (0, 36, 72, 1.8)
+    assert Decimal(stop["cost"]) == (prices["spot"] + 2 * prices["h100"]) / 100
 
 
 def test_why_prices_each_run_where_it_was(submission: Submission) -> None:
