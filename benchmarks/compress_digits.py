@@ -13,7 +13,7 @@ import json
 import subprocess
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from mlcost_hpc.compress.batch import Batch
 from mlcost_hpc.compress.local import run_here
@@ -21,6 +21,9 @@ from mlcost_hpc.compress.manifest import expand
 from mlcost_hpc.compress.plan import load_plan
 from mlcost_hpc.compress.progress import missing
 from mlcost_hpc.compress.standing import throughput_speedup
+
+sys.path.insert(0, str(Path(__file__).resolve().parent))
+from real_models.table import markdown
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -55,7 +58,7 @@ def write_plan(work: Path, models: Sequence[str], recipes: Sequence[str]) -> Pat
     return plan
 
 
-def cell(result: Result) -> dict[str, object]:
+def cell(result: Result) -> dict[str, Any]:
     """Return one row of the JSON."""
     score = result.score
     return {
@@ -65,7 +68,8 @@ def cell(result: Result) -> dict[str, object]:
         "reason": result.reason,
         "smaller": result.shrink,
         "faster": {item.batch: item.speedup for item in result.latency},
-        "accuracy": score and [score.before, score.after],
+        "before": score and score.before,
+        "after": score and score.after,
         "points_lost": None if score is None or score.loss is None else 100 * score.loss,
         "seconds": result.seconds,
         "notes": result.notes,
@@ -120,6 +124,7 @@ def main() -> None:
     }
     OUT.mkdir(parents=True, exist_ok=True)
     (OUT / "compress_digits.json").write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")
+    (OUT / "compress_digits.md").write_text(markdown([cell(row) for row in results]), encoding="utf-8")
     print(json.dumps({key: figures[key] for key in ("auto_against_search", "chain")}, indent=1))
 
 

@@ -22,6 +22,7 @@ import numpy as np
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE))
 from real_models import inputs  # noqa: E402 - a folder beside this file
+from real_models.table import markdown  # noqa: E402
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -298,6 +299,7 @@ def main() -> None:
     }
     OUT.mkdir(parents=True, exist_ok=True)
     (OUT / "compress_real.json").write_text(json.dumps(figures, indent=1, default=str) + "\n")
+    (OUT / "compress_real.md").write_text(markdown([cell(result) for result in results]), encoding="utf-8")
     print(json.dumps(figures["bars"], indent=1))
 
 
