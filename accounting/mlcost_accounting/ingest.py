@@ -108,7 +108,13 @@ class Ingest:
         self.intake.rejects += len(answer.rejects)
         self.intake.characters += size
         self._count(
-            self._writer.write(answer.columns, seen=seen, names=layout.names, separator=layout.separator)
+            self._writer.write(
+                answer.columns,
+                seen=seen,
+                names=layout.names,
+                separator=layout.separator,
+                zone=zone.key if zone else "",
+            )
         )
         keep_overrides_of_runs(self._ledger, answer.columns)
         return answer.rest

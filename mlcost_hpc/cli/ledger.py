@@ -12,7 +12,7 @@ import click
 
 from mlcost_hpc.cli.accounting import ledger_option, open_up_to_date
 from mlcost_hpc.cli.output import Format, format_option, print_rows
-from mlcost_hpc.errors import UsageError
+from mlcost_hpc.errors import LedgerError, UsageError
 
 if TYPE_CHECKING:
     from datetime import date
@@ -206,6 +206,36 @@ def show_digest(context: Context, ledger: Path | None) -> None:
 
     with open_up_to_date(context, ledger) as opened:
         click.echo(digest(opened))
+
+
+@ledger.command("rebuild")
+@click.option("--write", is_flag=True, help="Do it; else only say what would change.")
+@ledger_option
+@click.pass_obj
+def rebuild_runs(context: Context, write: bool, ledger: Path | None) -> None:
+    """Make runs and charges again from the raw rows, under the prices that the charges stand under.
+
+    For rows that a later release reads better, changed project rules, and tables that were damaged. Closed
+    months stay: what differs there becomes a correction. Ends with 1 when raw rows cannot be read.
+    """
+    from mlcost_accounting.ledger.rebuild import look, rebuild
+    from mlcost_accounting.pricing import kept_book
+
+    from mlcost_hpc.cli.accounting import kinds_of, progress
+
+    with open_up_to_date(context, ledger) as opened:
+        kinds = kinds_of(context, kept_book(opened))
+        kinds.rater.untracked = frozenset(filter(None, (opened.meta("untracked") or "").split(",")))
+        with progress("reading raw rows again, runs", None) as show:
+            found = (rebuild if write else look)(opened, kinds, show)
+    click.echo(
+        f"{found.runs} runs read again: {found.facts} not as their raw rows say, "
+        f"{found.charges} only in their charges not, {found.restored} missing"
+    )
+    if found.unreadable:
+        raise LedgerError(f"left alone: {'; '.join(found.unreadable[:5])}")
+    if not write and found.facts + found.charges + found.restored:
+        click.echo("nothing was changed: --write does it")
 
 
 def _micros(text: str) -> int:

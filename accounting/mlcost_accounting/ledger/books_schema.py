@@ -71,6 +71,12 @@ def books(db: Database) -> None:
 
 
 @migrations()
+def zone_of_raw_rows(db: Database) -> None:
+    """The time zone of dates in raw rows, so that they can be read again."""
+    db.execute("ALTER TABLE raw_blocks ADD COLUMN zone TEXT NOT NULL DEFAULT ''")
+
+
+@migrations()
 def spend_tiers(db: Database) -> None:
     """What spend tiers take off a day's costs; ``cost`` is what is left."""
     db.execute("ALTER TABLE daily ADD COLUMN tier_credit INTEGER NOT NULL DEFAULT 0")

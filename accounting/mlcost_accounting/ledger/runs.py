@@ -24,13 +24,13 @@ if TYPE_CHECKING:
     from mlcost_accounting.ledger.store import Ledger
     from mlcost_hpc.slurm.sacct_columns import RunColumns
 
-_COLUMNS = (
+COLUMNS = (
     "id", "cluster_id", "db_index", "submitted", "job_id", "raw_job_id", "dim_id", "allocation_id", "closed",
     "started", "ended", "elapsed_s", "suspended_s", "time_limit_s", "node_count", "name", "reservation",
     "check_sum", "seen", "raw_block", "raw_row",
 )  # fmt: skip
-_INSERT = f"INSERT OR IGNORE INTO runs VALUES ({', '.join('?' * len(_COLUMNS))})"  # noqa: S608
-_REPLACE = f"UPDATE runs SET {', '.join(f'{name} = ?' for name in _COLUMNS[1:])} WHERE id = ?"  # noqa: S608
+_INSERT = f"INSERT OR IGNORE INTO runs VALUES ({', '.join('?' * len(COLUMNS))})"  # noqa: S608
+REPLACE = f"UPDATE runs SET {', '.join(f'{name} = ?' for name in COLUMNS[1:])} WHERE id = ?"  # noqa: S608
 _FIND = """
 SELECT id, closed, seen, check_sum, started, elapsed_s + suspended_s, raw_block FROM runs
 WHERE cluster_id = ? AND db_index = ? AND submitted = ?
@@ -89,7 +89,9 @@ class RunWriter:
         self._names = Names(ledger.db)
         self._packer = zstandard.ZstdCompressor(level=1)
 
-    def write(self, columns: RunColumns, *, seen: int, names: Sequence[str], separator: str) -> Counts:
+    def write(
+        self, columns: RunColumns, *, seen: int, names: Sequence[str], separator: str, zone: str = ""
+    ) -> Counts:
         """Write rows in one transaction.
 
         Args:
@@ -97,6 +99,7 @@ class RunWriter:
             seen: when they were read (UTC seconds).
             names: fields of their raw text.
             separator: what stands between those.
+            zone: time zone of dates among those; empty = UTC.
 
         Raises:
             UsageError: when their cluster is keyed otherwise in this ledger.
@@ -113,14 +116,14 @@ class RunWriter:
                 db.execute("SAVEPOINT quick")
                 if db.executemany(_INSERT, batch.rows()).rowcount == len(columns):
                     self._charge_new(batch, book)
-                    self._keep_raw(block, len(columns), data, names, separator)
+                    self._keep_raw(block, len(columns), data, names, separator, zone)
                     counts = Counts(new=len(columns))
                 else:
                     db.execute("ROLLBACK TO quick")
                     counts, kept, unused = self._merge(batch, book, columns.raw)
                     if kept:
                         data = "\0".join(kept).encode()
-                        self._keep_raw(block, len(kept) - unused, data, names, separator)
+                        self._keep_raw(block, len(kept) - unused, data, names, separator, zone)
                 self._ledger.mark_dirty(book.dirty)
         except BaseException:
             self._names.forget()
@@ -131,11 +134,13 @@ class RunWriter:
         found = self._ledger.db.execute(f"SELECT COALESCE(MAX(id), 0) + 1 FROM {table}")  # noqa: S608
         return int(found.fetchone()[0])
 
-    def _keep_raw(self, block: int, used: int, data: bytes, names: Sequence[str], separator: str) -> None:
+    def _keep_raw(
+        self, block: int, used: int, data: bytes, names: Sequence[str], separator: str, zone: str
+    ) -> None:
         packed = self._packer.compress(data)
         self._ledger.db.execute(
-            "INSERT INTO raw_blocks VALUES (?, ?, ?, ?, ?)",
-            (block, used, ",".join(names), separator, packed),
+            "INSERT INTO raw_blocks (id, used, names, separator, data, zone) VALUES (?, ?, ?, ?, ?, ?)",
+            (block, used, ",".join(names), separator, packed, zone),
         )
 
     def _drop_raw(self, block: int) -> None:
@@ -199,7 +204,7 @@ class RunWriter:
         left[plain[quick.charged]] = False
         for at in np.flatnonzero(left).tolist():
             row = batch.row(at)
-            book.set(row[_ID], row[_DIM], self._charge(row, batch.kinds[at]), ())
+            book.set(row[_ID], row[_DIM], self.charge(row, batch.kinds[at]), ())
 
     def _merge(self, batch: _Batch, book: ChargeBook, raw: Sequence[str]) -> tuple[Counts, list[str], int]:
         """Write rows of which the ledger may know some.
@@ -214,7 +219,7 @@ class RunWriter:
             known = db.execute(_FIND, row[1:4]).fetchone()
             if known is None:
                 db.execute(_INSERT, (*row[:-1], len(kept)))
-                book.set(row[0], row[_DIM], self._charge(row, kind), ())
+                book.set(row[0], row[_DIM], self.charge(row, kind), ())
                 kept.append(raw[position])
                 counts.new += 1
                 continue
@@ -227,7 +232,7 @@ class RunWriter:
                 db.execute("UPDATE runs SET seen = ? WHERE id = ?", (row[_SEEN], run_id))
                 counts.known += 1
             else:
-                db.execute(_REPLACE, (*row[1:-1], len(kept), run_id))
+                db.execute(REPLACE, (*row[1:-1], len(kept), run_id))
                 if block == row[_BLOCK]:
                     unused += 1
                 else:
@@ -236,10 +241,16 @@ class RunWriter:
                 counts.changed += 1
             # A record that is still open is judged anew at every reading: it may have become a runaway.
             if row[_CHECK] != check_sum or not closed:
-                book.set(run_id, row[_DIM], self._charge(row, kind), self._days(started, held_s))
+                book.set(run_id, row[_DIM], self.charge(row, kind), self._days(started, held_s))
         return counts, kept, unused
 
-    def _charge(self, row: tuple[Any, ...], kind: RatedKind) -> Charge:
+    def facts(self, columns: RunColumns, separator: str) -> Iterator[tuple[tuple[Any, ...], RatedKind]]:
+        """Yield rows as the table has them, each with its kind; its own numbers, block and time are zero."""
+        batch = self._batch(columns, 0, 0, 0, "\0".join(columns.raw).encode(), separator)
+        return zip(batch.rows(), batch.kinds, strict=True)
+
+    def charge(self, row: tuple[Any, ...], kind: RatedKind) -> Charge:
+        """Return what a row of the table is charged."""
         if row[_STARTED] is None:
             return Charge((), None)
         return self._kinds.rater.rate(
@@ -271,14 +282,14 @@ def _keys_without_index(columns: RunColumns) -> list[str]:
 
 
 _NEVER = -1
-_ID = _COLUMNS.index("id")
-_DIM = _COLUMNS.index("dim_id")
-_CLOSED = _COLUMNS.index("closed")
-_STARTED = _COLUMNS.index("started")
-_ELAPSED = _COLUMNS.index("elapsed_s")
-_SUSPENDED = _COLUMNS.index("suspended_s")
-_LIMIT = _COLUMNS.index("time_limit_s")
-_RESERVATION = _COLUMNS.index("reservation")
-_CHECK = _COLUMNS.index("check_sum")
-_BLOCK = _COLUMNS.index("raw_block")
-_SEEN = _COLUMNS.index("seen")
+_ID = COLUMNS.index("id")
+_DIM = COLUMNS.index("dim_id")
+_CLOSED = COLUMNS.index("closed")
+_STARTED = COLUMNS.index("started")
+_ELAPSED = COLUMNS.index("elapsed_s")
+_SUSPENDED = COLUMNS.index("suspended_s")
+_LIMIT = COLUMNS.index("time_limit_s")
+_RESERVATION = COLUMNS.index("reservation")
+_CHECK = COLUMNS.index("check_sum")
+_BLOCK = COLUMNS.index("raw_block")
+_SEEN = COLUMNS.index("seen")
