@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
 from mlcost_accounting.dims import Dims
 from mlcost_accounting.ledger.budget_schema import LATER_DAY, LONG_RUN
-from mlcost_accounting.ledger.scoped import matching, visible
+from mlcost_accounting.ledger.monthly import month_of
+from mlcost_accounting.ledger.scoped import Condition, matching, visible
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
@@ -37,11 +39,7 @@ def dearest_runs(
     days = (period.first.toordinal(), period.last.toordinal())
     limit = _PIECES * most
     while True:
-        pieces = ledger.db.execute(
-            f"SELECT run_id, cost FROM charges WHERE day BETWEEN ? AND ? AND {only} AND cost > 0 "  # noqa: S608
-            "ORDER BY cost DESC LIMIT ?",
-            (*days, *where.values, limit),
-        ).fetchall()
+        pieces = _dearest_days(ledger, days, Condition(only, where.values), limit)
         candidates = {row[0] for row in pieces}
         if len(pieces) < limit or len(candidates) >= most:
             break
@@ -66,6 +64,26 @@ def dearest_runs(
 
 _PIECES = 20
 """Single days that are looked at for each run that is asked for."""
+
+
+def _dearest_days(ledger: Ledger, days: tuple[int, int], only: Condition, most: int) -> list[tuple[int, int]]:
+    """Return (run, cost) of the dearest days of runs, the dearest first.
+
+    Month by month, so that in later months all that costs less than what was found is passed over at once.
+    """
+    pieces: list[tuple[int, int]] = []
+    first = days[0]
+    while first <= days[1]:
+        last = min(month_of(first)[1], days[1])
+        to_beat = pieces[-1][1] if len(pieces) == most else 0
+        found = ledger.db.execute(
+            f"SELECT run_id, cost FROM charges WHERE day BETWEEN ? AND ? AND cost > ? AND {only.sql} "  # noqa: S608
+            "ORDER BY cost DESC LIMIT ?",
+            (first, last, to_beat, *only.values, most),
+        )
+        pieces = sorted([*pieces, *found], key=itemgetter(1), reverse=True)[:most]
+        first = last + 1
+    return pieces
 
 
 def _totals(ledger: Ledger, run_ids: Collection[int], days: tuple[int, int]) -> dict[int, int]:

@@ -182,13 +182,11 @@ def cells(
         wanted: dimension -> the values that count.
     """
     where = visible(scope) & matching(wanted or {})
-    named = f"SELECT id, {', '.join(Dims._fields)} FROM dims WHERE {where.sql}"  # noqa: S608
-    dims = {row[0]: Dims(*row[1:]) for row in ledger.db.execute(named, where.values)}
     everything = scope.everything and not wanted
     only = "1" if everything else f"dim_id IN (SELECT id FROM dims WHERE {where.sql})"  # noqa: S608
     columns = ", ".join(f"SUM({name})" for name in _SUMS)
     period_begins = buckets[0].first.toordinal()
-    found = []
+    found: list[tuple[int, ...]] = []
     for number, bucket in enumerate(buckets):
         for table, first, last in _segments(bucket.first.toordinal(), bucket.last.toordinal()):
             runs = _RUNS[table]
@@ -197,8 +195,12 @@ def cells(
                 f"WHERE {_DAY[table]} BETWEEN ? AND ? AND {only} GROUP BY dim_id"
             )
             values = (period_begins, first, last, *(() if everything else where.values))
-            found += [(number, dims[row[0]], row[1:]) for row in ledger.db.execute(sums, values)]
-    return found
+            found += [(number, *row) for row in ledger.db.execute(sums, values)]
+    if not found:
+        return []
+    named = f"SELECT id, {', '.join(Dims._fields)} FROM dims WHERE {where.sql}"  # noqa: S608
+    dims = {row[0]: Dims(*row[1:]) for row in ledger.db.execute(named, where.values)}
+    return [(number, dims[dim_id], tuple(sums)) for number, dim_id, *sums in found]
 
 
 def cost_series(
