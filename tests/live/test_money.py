@@ -106,6 +106,46 @@ def test_committed_and_settled_are_the_jobs(desk: Desk, cluster: Any) -> None:
     assert desk.told() == 1
 
 
+ARRAY = """#!/bin/bash
+#SBATCH --array=0-99%1
+#SBATCH --account=robotics --partition=h100 --gres=gpu:h100:1 --time=10 --cpus-per-task=1 --mem=1G
+#SBATCH --output=/dev/null
+true
+"""
+
+
+def test_a_submission_obeys_the_budget_or_is_on_record(desk: Desk, cluster: Any) -> None:
+    """What does not fit ends with 4 and sends nothing; with a reason it runs, and everybody can read why."""
+    desk.mlcost("ingest")
+    desk.mlcost("budget", "add", "r", "--account", "robotics", "--amount", "4", "--hard")
+    desk.mlcost("budget", "check")
+    job = ("--account", "robotics", "--partition", "h100", "--gpus", "1", "--time")
+    refused = desk.mlcost("submit", *job, "2h", "--", "true", code=4)
+    assert "job" not in refused
+    desk.mlcost("submit", *job, "10m", "--dry-run", "--", "true")
+    (desk.folder / "many.sh").write_text(ARRAY)
+    desk.mlcost("submit", "many.sh", code=4)
+    (desk.folder / "one.sh").write_text(ARRAY.replace("0-99%1", "7"))
+    desk.mlcost("submit", "--dry-run", "one.sh")
+    sent = json.loads(
+        desk.mlcost("submit", *job, "2h", "--format", "json", "--over-budget", "paper due", "--", "true")
+    )
+    desk.mlcost("budget", "check")
+    deadline = time.monotonic() + 60
+    while not (rows := [row for row in _overrides(desk) if row["job"] == sent["job_id"]]):
+        assert time.monotonic() < deadline, "the override is in no accounting row"
+        time.sleep(0.5)
+        desk.mlcost("ingest")
+    (row,) = rows
+    assert (row["account"], row["budgets"], row["reason"]) == ("robotics", "r", "paper due")
+    assert row["over"].endswith(" EUR")
+    assert float(row["over"].split()[0]) == pytest.approx(7.2 - 4, abs=0.5)
+
+
+def _overrides(desk: Desk) -> list[dict[str, str]]:
+    return list(json.loads(desk.mlcost("budget", "overrides", "--format", "json")))
+
+
 def test_weights_give_slurm_the_cards_price(desk: Desk, cluster: Any) -> None:
     """The line for slurm.conf prices each GPU type the partition has, and tells what the cut loses."""
     out = desk.mlcost("rates", "billing-weights", "--partition", "mixed", "--partition", "spot")

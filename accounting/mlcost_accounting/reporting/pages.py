@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 FOLDER = Path(__file__).parents[1] / "templates"
 STATIC = Path(__file__).parents[1] / "static"
 _TENFOLD = 900.0
+_NO_CHANGE = 0.05
 HEADINGS = {
     "account": "Group", "user": "User", "project": "Project", "partition": "Partition", "qos": "QOS",
     "gpu_model": "GPU model", "state": "State", "tag": "Tag", "pool": "Pool", "wckey": "WCKey",
@@ -85,6 +86,8 @@ def show_change(value: float | None) -> str:
         return "new"
     if value >= _TENFOLD:
         return f"×{1 + value / 100:,.0f}"  # noqa: RUF001  # a multiplication sign, for people
+    if abs(value) < _NO_CHANGE:
+        return "0 %"
     return f"{'+' if value >= 0 else '−'}{show_percent(abs(value))}"  # noqa: RUF001  # a minus sign, for people
 
 

@@ -158,7 +158,7 @@ def test_a_groups_page_counts_those_below_it(make_client: Callable[..., TestClie
 
 @pytest.mark.parametrize(
     ("number", "text"),
-    [(None, "new"), (0.0, "+0 %"), (-16.4, "−16 %"), (899.0, "+899 %"), (1700.0, "×18")],  # noqa: RUF001
+    [(None, "new"), (0.0, "0 %"), (0.04, "0 %"), (0.06, "+0.1 %"), (-16.4, "−16 %"), (899.0, "+899 %"), (1700.0, "×18")],  # noqa: RUF001
 )
 def test_changes_read_well(number: float | None, text: str) -> None:
     """Per cent with a sign; from tenfold on a factor, which says more than thousands of per cent."""
