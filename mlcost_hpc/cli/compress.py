@@ -158,11 +158,12 @@ def plan(models: tuple[Path, ...], recipes: tuple[str, ...], out: Path) -> None:
     """Write a plan for ONNX files; a .npz beside a model, with its name, is its evaluation data."""
     from mlcost_hpc.compress.newplan import plan_text
     from mlcost_hpc.compress.plan import load_plan
+    from mlcost_hpc.compress.validate import check_contents
 
     if out.exists():
         raise UsageError(f"{out} exists already")
     out.write_text(plan_text(models, recipes, out.parent), encoding="utf-8")
-    load_plan(out)
+    check_contents(load_plan(out), out)
     click.echo(f"wrote {out}: edit it, then mlcost compress submit {out}")
 
 

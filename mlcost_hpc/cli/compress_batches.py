@@ -22,10 +22,12 @@ def planned(path: Path) -> tuple[Batch, Manifest]:
     from mlcost_hpc.compress.batch import Batch
     from mlcost_hpc.compress.manifest import expand
     from mlcost_hpc.compress.plan import load_plan
+    from mlcost_hpc.compress.validate import check_contents
 
     if path.is_dir():
         return existing(path)
     plan = load_plan(path)
+    check_contents(plan, path)
     manifest = expand(plan, path)
     batch = Batch(batch_folder(path, plan.folder))
     batch.write_manifest(manifest)
@@ -33,11 +35,14 @@ def planned(path: Path) -> tuple[Batch, Manifest]:
 
 
 def existing(path: Path) -> tuple[Batch, Manifest]:
-    """Return the batch of a plan or of a batch folder, as it was last planned."""
-    from mlcost_hpc.compress.batch import Batch
-    from mlcost_hpc.compress.plan import load_plan
+    """Return the batch of a plan or of a batch folder, as it was last planned.
 
-    batch = Batch(path if path.is_dir() else batch_folder(path, load_plan(path).folder))
+    What is finished can be seen also when files of the plan have gone since.
+    """
+    from mlcost_hpc.compress.batch import Batch
+    from mlcost_hpc.compress.plan import read_plan
+
+    batch = Batch(path if path.is_dir() else batch_folder(path, read_plan(path).folder))
     if not batch.manifest_path.exists():
         raise UsageError(f"{path} has not been run or submitted yet")
     return batch, batch.manifest()

@@ -6,8 +6,9 @@ model's batch; where it has one more, each sample is one call (models without a 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, replace
+from typing import IO, TYPE_CHECKING, Any
+from zipfile import BadZipFile, ZipFile
 
 from mlcost_hpc.errors import CompressError
 
@@ -89,26 +90,70 @@ def load_feeds(path: Path, ports: Sequence[Port]) -> Feeds:
     try:
         with np.load(path, allow_pickle=False) as file:
             content = {name: file[name] for name in file.files}
-    except (OSError, ValueError, EOFError, KeyError) as error:
+    except (OSError, ValueError, EOFError, KeyError, BadZipFile) as error:
         raise CompressError(f"{path.name} is no .npz file of plain arrays: {error}") from error
-    arrays = {port.name: _fitting(path.name, _pick(path.name, content, port, ports), port) for port in ports}
+    feeds = _feeds(path.name, content, ports)
+    cast = {port.name: feeds.arrays[port.name].astype(port.dtype, copy=False) for port in ports}
+    return replace(feeds, arrays=cast)
+
+
+def check_feeds(path: Path, ports: Sequence[Port]) -> None:
+    """Check a ``.npz`` file for a model with these inputs by the headers of its arrays alone.
+
+    Raises:
+        CompressError: the file cannot be read, an input is missing, or an array has a wrong shape or type.
+    """
+    import numpy as np
+
+    content: dict[str, Array] = {}
+    try:
+        with ZipFile(path) as file:
+            for member in file.namelist():
+                with file.open(member) as array:
+                    shape, dtype = _read_header(array)
+                # An array of the right shape and type that takes no memory.
+                content[member.removesuffix(".npy")] = np.broadcast_to(np.zeros((), dtype), shape)
+    except (OSError, ValueError, EOFError, KeyError, BadZipFile) as error:
+        raise CompressError(f"{path.name} is no .npz file of plain arrays: {error}") from error
+    _feeds(path.name, content, ports)
+
+
+def _read_header(file: IO[bytes]) -> tuple[tuple[int, ...], np.dtype[Any]]:
+    """Return shape and type of an array in NumPy's file format.
+
+    Raises:
+        ValueError: it is no such array, or one of pickled objects.
+    """
+    from numpy.lib import format as npy
+
+    version = npy.read_magic(file)
+    read = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
+    shape, _, dtype = read(file)
+    if dtype.hasobject:
+        raise ValueError("Object arrays cannot be loaded when allow_pickle=False")
+    return shape, dtype
+
+
+def _feeds(name: str, content: Mapping[str, Array], ports: Sequence[Port]) -> Feeds:
+    """Return the samples in a file's arrays, in the types of the file."""
+    arrays = {port.name: _fitting(name, _pick(name, content, port, ports), port) for port in ports}
     lengths = {len(array) for array in arrays.values()}
     if len(lengths) != 1 or lengths == {0}:
-        raise CompressError(f"{path.name}: the inputs have different numbers of samples, or none")
+        raise CompressError(f"{name}: the inputs have different numbers of samples, or none")
     length = lengths.pop()
     labels = content.get(LABELS)
-    if labels is not None and len(labels) != length:
-        raise CompressError(f"{path.name}: {len(labels)} labels for {length} samples")
+    if labels is not None and (not labels.ndim or len(labels) != length):
+        raise CompressError(f"{name}: {len(labels) if labels.ndim else 1} labels for {length} samples")
     ranks = {arrays[port.name].ndim == len(port.shape) for port in ports}
     if len(ranks) != 1:
-        raise CompressError(f"{path.name}: some arrays have the model's batch as first axis, others do not")
+        raise CompressError(f"{name}: some arrays have the model's batch as first axis, others do not")
     known = {LABELS, *arrays}
     extra = {
-        name: array
-        for name, array in content.items()
-        if name not in known and array.ndim and len(array) == length
+        key: array
+        for key, array in content.items()
+        if key not in known and array.ndim and len(array) == length
     }
-    return Feeds(name=path.name, arrays=arrays, labels=labels, batched=ranks.pop(), extra=extra)
+    return Feeds(name=name, arrays=arrays, labels=labels, batched=ranks.pop(), extra=extra)
 
 
 def random_feeds(ports: Sequence[Port], count: int, seed: int) -> Feeds:
@@ -153,14 +198,13 @@ def _pick(file: str, content: Mapping[str, Array], port: Port, ports: Sequence[P
 
 
 def _fitting(file: str, array: Array, port: Port) -> Array:
-    """Return the array in the model's type, after checking its shape."""
+    """Return the array, after checking its shape and type."""
     import numpy as np
 
     wanted = np.dtype(port.dtype)
-    if array.dtype != wanted:
-        if array.dtype.kind not in {"f": "fiu", "i": "iu", "u": "iu", "b": "b"}.get(wanted.kind, ""):
-            raise CompressError(f"{file}: {port.name} has type {array.dtype}, the model takes {wanted}")
-        array = array.astype(wanted)
+    castable = {"f": "fiu", "i": "iu", "u": "iu", "b": "b"}.get(wanted.kind, "")
+    if array.dtype != wanted and array.dtype.kind not in castable:
+        raise CompressError(f"{file}: {port.name} has type {array.dtype}, the model takes {wanted}")
     rank = len(port.shape)
     if array.ndim not in (rank, rank + 1):
         raise CompressError(f"{file}: {port.name} has shape {array.shape}, the model takes {_show(port)}")

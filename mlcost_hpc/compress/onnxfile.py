@@ -95,7 +95,7 @@ def inspect(path: Path) -> OnnxFacts:
     """Return what is in an ONNX file.
 
     Raises:
-        CompressError: it is no ONNX file, too large, or names weights outside its own folder.
+        CompressError: it is no ONNX file, damaged, too large, or names weights outside its own folder.
     """
     import onnx
 
@@ -107,6 +107,13 @@ def inspect(path: Path) -> OnnxFacts:
     if not model.graph.node or not model.opset_import:
         raise CompressError(f"{path.name} is no ONNX file: it has no graph")
     size += sum(_size(file) for file in external_files(model, path))
+    try:
+        return _facts(model, size)
+    except (KeyError, ValueError, TypeError, RecursionError) as error:
+        raise CompressError(f"{path.name} is damaged: {_first_line(error)}") from error
+
+
+def _facts(model: onnx.ModelProto, size: int) -> OnnxFacts:
     nodes = [node for graph in all_graphs(model.graph) for node in graph.node]
     constants = {item.name: item for graph in all_graphs(model.graph) for item in graph.initializer}
     constants |= _constant_nodes(nodes)

@@ -118,11 +118,20 @@ def load_plan(path: Path) -> Plan:
     Raises:
         ConfigError: names the file, the key and what was expected; all missing files at once.
     """
-    plan = convert_toml(path, Plan)
+    plan = read_plan(path)
     problems = check_plan(plan, path.resolve().parent)
     if problems:
         raise ConfigError(f"{path}: " + "; ".join(problems))
     return plan
+
+
+def read_plan(path: Path) -> Plan:
+    """Return the plan of a TOML file as it is written there.
+
+    Raises:
+        ConfigError: names the file, the key and what was expected.
+    """
+    return convert_toml(path, Plan)
 
 
 def check_plan(plan: Plan, folder: Path) -> list[str]:
