@@ -10,6 +10,7 @@ The tree:
     ├── BudgetError             exit 4   a budget refuses the submission
     ├── RateError               exit 1   the rate card has no price for something that must be priced
     ├── CheckpointError         exit 1   no checkpoint can be written or read
+    │   └── SupersededError              another attempt writes this run's checkpoints now
     ├── LedgerError             exit 1   the ledger cannot be opened, read or written
     ├── CompressError           exit 1   a compression plan or task cannot go on
     ├── GpuError                exit 1   GPU counters cannot be read on this node
@@ -69,6 +70,10 @@ class RateError(MlcostError):
 
 class CheckpointError(MlcostError):
     """No checkpoint can be written or read."""
+
+
+class SupersededError(CheckpointError):
+    """Another attempt has taken over the run: this one must not write any more."""
 
 
 class LedgerError(MlcostError):

@@ -20,8 +20,9 @@ if TYPE_CHECKING:
     import os
     from collections.abc import Mapping, Sequence
 
-Reason = Literal["finished", "preempted", "timeout", "signal", "budget", "error"]
-"""Why an attempt ended. An attempt killed without a warning has none: its record was never closed."""
+Reason = Literal["finished", "preempted", "timeout", "signal", "budget", "superseded", "error"]
+"""Why an attempt ended; ``superseded``: another one has taken over the run. An attempt that was killed without
+a warning has none: its record was never closed."""
 
 
 class Attempt(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=False):

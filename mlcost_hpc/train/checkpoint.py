@@ -8,9 +8,10 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
-from mlcost_hpc.errors import CheckpointError, UsageError
+from mlcost_hpc.errors import CheckpointError, SupersededError, UsageError
 from mlcost_hpc.train import lifecycle, store
 from mlcost_hpc.train.attempts import utc_now
+from mlcost_hpc.train.fence import Fence
 from mlcost_hpc.train.manifest import FileSum, Manifest, write_manifest
 from mlcost_hpc.train.ranks import Ranks
 from mlcost_hpc.train.statefile import read_state, write_state
@@ -56,7 +57,8 @@ class Checkpointer:
 
     A save goes into a folder of a unique name beside the others, is brought to disk, gets a manifest with
     checksums, and only then its final name. A process killed at any moment leaves the earlier
-    checkpoints as they were.
+    checkpoints as they were. Who calls :meth:`restore` has the folder from then on: saves of one who had it
+    before are refused.
 
     Args:
         folder: the folder of checkpoints; made when the first one is written.
@@ -86,11 +88,12 @@ class Checkpointer:
         self._keep_best = keep_best
         self._ranks = ranks or Ranks()
         self._owner = owner
+        self._fence = Fence(self.folder, owner)
         self._damaged: set[Path] = set()
 
     def over(self, ranks: Ranks) -> Checkpointer:
         """Return a checkpointer of the same folder and rules that talks over other communication."""
-        other = copy(self)  # shares what is known about damaged checkpoints
+        other = copy(self)  # shares what is known about damaged checkpoints, and the right to publish
         other._ranks = ranks
         return other
 
@@ -121,6 +124,7 @@ class Checkpointer:
 
         Raises:
             CheckpointError: it could not be written (by any process); earlier ones are untouched.
+            SupersededError: another attempt has taken the folder over.
         """
         final = self.folder / store.checkpoint_name(step)
         temporary = self._ranks.from_first(store.temporary_folder(self.folder, self._owner))
@@ -129,24 +133,27 @@ class Checkpointer:
             mine[SHARED_FILE] = dict(shared)
             if optional:
                 mine[OPTIONAL_FILE] = dict(optional)
-        files, problem = _write_all(temporary, mine, cancelled)
-        problem = self._agree(problem)
+        problem: str | SupersededError | None
+        files, written_problem = _write_all(temporary, mine, cancelled)
+        problem = self._agree(written_problem)
         for name, part in parts.items():
             if problem is None:
-                written, problem = _write_part(part, temporary, name)
+                written, part_problem = _write_part(part, temporary, name)
                 files |= written
-                problem = self._agree(problem)
+                problem = self._agree(part_problem)
         answers = self._ranks.gather(files)
         if problem is None and self._ranks.is_first:
             merged = {name: summed for answer in answers for name, summed in answer.items()}
             manifest = Manifest(
                 step=step, created=utc_now(), world=self._ranks.world, files=merged, score=score
             )
-            problem = _publish(temporary, final, manifest)
+            problem = _publish(temporary, final, manifest, self._fence)
         problem = self._ranks.from_first(problem)
         if problem is not None:
             if self._ranks.is_first:
                 shutil.rmtree(temporary, ignore_errors=True)
+            if isinstance(problem, SupersededError):
+                raise problem
             msg = (
                 f"the checkpoint of step {step} could not be written ({problem}); earlier ones are untouched"
             )
@@ -169,13 +176,22 @@ class Checkpointer:
 
         Raises:
             CheckpointError: a checkpoint whose bytes are right still cannot be loaded.
+            SupersededError: a later attempt of the same job has the folder.
         """
         entry: store.Entry | None = None
         passed_over: list[store.PassedOver] = []
+        superseded: SupersededError | None = None
         if self._ranks.is_first:
-            store.remove_remains(self.folder, self._owner)
-            entry, passed_over = store.find_newest_valid(self.folder)
-        entry, passed_over = self._ranks.from_first((entry, passed_over))
+            try:
+                self._fence.take()
+            except SupersededError as error:
+                superseded = error
+            else:
+                store.remove_remains(self.folder, self._owner)
+                entry, passed_over = store.find_newest_valid(self.folder)
+        entry, passed_over, superseded = self._ranks.from_first((entry, passed_over, superseded))
+        if superseded is not None:
+            raise superseded
         self._damaged.update(item.path for item in passed_over)
         if entry is None:
             return None, passed_over
@@ -228,10 +244,13 @@ def _write_part(part: Part, folder: Path, name: str) -> tuple[dict[str, FileSum]
         return {}, f"{type(error).__name__}: {error}"
 
 
-def _publish(temporary: Path, final: Path, manifest: Manifest) -> str | None:
+def _publish(temporary: Path, final: Path, manifest: Manifest, fence: Fence) -> str | SupersededError | None:
     try:
         write_manifest(temporary, manifest)
+        fence.check()
         store.publish(temporary, final)
+    except SupersededError as error:
+        return error
     except OSError as error:
         return f"{type(error).__name__}: {error}"
     return None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -42,7 +43,8 @@ class Journal:
     def say(self, line: str) -> None:
         """Print one line for people on stderr."""
         if self._is_first:
-            print(f"mlcost: {line}", file=sys.stderr, flush=True)
+            with suppress(OSError):  # who listened may be gone: no reason to lose the save that follows
+                print(f"mlcost: {line}", file=sys.stderr, flush=True)
 
     def warn(self, line: str) -> None:
         """Print one line and keep it in the record."""

@@ -19,7 +19,7 @@ from enum import IntEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
-from mlcost_hpc.errors import CheckpointError, UsageError
+from mlcost_hpc.errors import CheckpointError, SupersededError, UsageError
 from mlcost_hpc.train import attempts, stopping
 from mlcost_hpc.train.bundle import Bundle
 from mlcost_hpc.train.checkpoint import Checkpointer
@@ -28,7 +28,7 @@ from mlcost_hpc.train.finished import read_finished
 from mlcost_hpc.train.interval import estimate_mtbf, parse_policy
 from mlcost_hpc.train.journal import Journal
 from mlcost_hpc.train.ranks import Ranks, choose_gap, env_rank
-from mlcost_hpc.train.requeue import EXIT_BUDGET, EXIT_REQUEUE, StopSignal
+from mlcost_hpc.train.requeue import EXIT_BUDGET, EXIT_REQUEUE, EXIT_SUPERSEDED, StopSignal
 from mlcost_hpc.train.saver import Saver, Way
 
 if TYPE_CHECKING:
@@ -119,21 +119,28 @@ class Run:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         try:
-            if isinstance(error, Stopped):
-                pass
-            elif error is None and self._first_step is None:
-                self._journal.close("finished")
-            elif error is None:
-                self._saver.settle()
-                self._ending.finish(self._total, self._progress())
-            elif self._first_step is not None and self._ending.is_stop_to_blame(error):
-                self._saver.settle()
-                self._journal.warn(f"the step after {self._step} failed while stopping: {error!r}")
-                self._ending.leave(self._ending.ask_why()[0], EXIT_REQUEUE, self._progress())
-            else:
-                self._journal.close("error", reached_step=self._step, steps_per_second=self._speed())
+            if not isinstance(error, Stopped):
+                self._end(error)
+        except SupersededError as taken:
+            self._note = str(taken)
+            self._ending.leave("superseded", EXIT_SUPERSEDED, self._progress())
         finally:
             self._signal.__exit__(kind, error, trace)
+
+    def _end(self, error: BaseException | None) -> None:
+        if isinstance(error, SupersededError):
+            raise error
+        if error is None and self._first_step is None:
+            self._journal.close("finished")
+        elif error is None:
+            self._saver.settle()
+            self._ending.finish(self._total, self._progress())
+        elif self._first_step is not None and self._ending.is_stop_to_blame(error):
+            self._saver.settle()
+            self._journal.warn(f"the step after {self._step} failed while stopping: {error!r}")
+            self._ending.leave(self._ending.ask_why()[0], EXIT_REQUEUE, self._progress())
+        else:
+            self._journal.close("error", reached_step=self._step, steps_per_second=self._speed())
 
     @property
     def values(self) -> dict[str, Any]:

@@ -29,6 +29,9 @@ EXIT_REQUEUE = 85
 EXIT_BUDGET = 4
 """Exit code of a training process that stopped because its budget is spent; not to be requeued."""
 
+EXIT_SUPERSEDED = 1
+"""Exit code when another attempt has taken over the run; the record keeps the job from being requeued."""
+
 REQUEUE_FILE = "requeue-me"
 """File in the run folder with the attempt (``<job id>.<restart>``) that asks to be requeued."""
 

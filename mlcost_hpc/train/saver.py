@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Literal
 
-from mlcost_hpc.errors import CheckpointError, UsageError
+from mlcost_hpc.errors import CheckpointError, SupersededError, UsageError
 from mlcost_hpc.train.background import BackgroundWriter, Stage
 from mlcost_hpc.train.memory import free_memory
 from mlcost_hpc.train.snapshot import Snapshot
@@ -31,6 +31,8 @@ _GUESSED_BYTES_PER_S = 200e6
 
 class Saver:
     """Saves snapshots through a checkpointer; a save that fails is a warning, never the end of training.
+
+    The exception is :class:`SupersededError`, out of any method: another attempt has taken over the run.
 
     Args:
         checkpointer: writes and reads.
@@ -217,6 +219,8 @@ class Saver:
         self.stalled_s += self._stall_s
 
     def _note(self, step: int, seconds: float, error: Exception | None) -> None:
+        if isinstance(error, SupersededError):
+            raise error
         if error is not None:
             self._journal.warn(str(error))
             return

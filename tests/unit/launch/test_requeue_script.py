@@ -225,3 +225,11 @@ def test_tasks_are_told_what_they_run_on(batch: Batch) -> None:
     """GPU model, number, run folder and end time are in the environment of the task."""
     done = batch.run("echo $MLCOST_GPU_MODEL $MLCOST_GPUS ${MLCOST_RUN_DIR##*/} ${#SLURM_JOB_END_TIME}")
     assert done.stdout.split() == ["a100-40gb", "1", "run", "10"]
+
+
+def test_an_attempt_that_was_taken_over_requeues_nothing(batch: Batch) -> None:
+    """The job runs again already: a requeue by its former run would stop it."""
+    record = '{"first_step":0,"last_step":40,"ended":"now","reason":"superseded"}'
+    say = f"mkdir -p $MLCOST_RUN_DIR/attempts; echo '{record}' > $MLCOST_RUN_DIR/attempts/17.0.json; exit 1"
+    assert batch.run(say).returncode == 1
+    assert batch.calls == []
