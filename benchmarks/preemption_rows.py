@@ -31,13 +31,6 @@ PAGE = ROOT / "docs" / "explanation" / "preemption.md"
 MARKS = ("<!-- measured: begin -->", "<!-- measured: end -->")
 
 RELEASES = ("22.05", "24.11", "26.05")
-WITHOUT_TORCH = {
-    *(f"row {row}" for row in "ABCDEFGH"),
-    "own end within the grace time",
-    "end of the time limit",
-    "requeued and held, then released",
-}
-"""Trials for the light trainee: the Python of the newer releases' root folders has no torch."""
 
 
 def main() -> None:
@@ -45,6 +38,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--release", action="append", help=f"Slurm release (default: {', '.join(RELEASES)})")
     parser.add_argument("--trial", action="append", help='only this one, e.g. "row C" (default: all)')
+    parser.add_argument("--by", choices=("mlcost", "submitit"), help="only with this one (default: both)")
     parser.add_argument("--grace", type=int, default=15, help="GraceTime in seconds where there is one")
     parser.add_argument(
         "--write-page",
@@ -56,7 +50,8 @@ def main() -> None:
         write_page(as_table(read_rows()))
         return
     releases = options.release or RELEASES
-    measured = [row for release in releases for row in measure(release, options.grace, options.trial)]
+    wanted = (options.trial, options.by)
+    measured = [row for release in releases for row in measure(release, options.grace, *wanted)]
     rows = merge(read_rows(), measured)
     table = "\n".join(as_table(rows))
     print(table)
@@ -86,7 +81,9 @@ def merge(old: list[dict[str, Any]], new: list[dict[str, Any]]) -> list[dict[str
     return list(rows.values())
 
 
-def measure(release: str, grace: int, only: Sequence[str] | None) -> list[dict[str, Any]]:
+def measure(
+    release: str, grace: int, only: Sequence[str] | None, only_by: str | None
+) -> list[dict[str, Any]]:
     """Return a row for each trial (or those named) on a new cluster of one release."""
     name = f"rows-{release.replace('.', '')}"
     settings = ("--grace", str(grace), "--kill-wait", "10", "--cred-expire", "5", "--user-signal", "off")
@@ -94,12 +91,12 @@ def measure(release: str, grace: int, only: Sequence[str] | None) -> list[dict[s
     is_host = subprocess.run([PROGRAM, "env", name], capture_output=True, check=False).returncode == 0
     try:
         if not is_host:
-            cluster("install", name)
-        trainee = "fault_trainee.py" if is_host else "fault_trainee_light.py"
-        lab = Lab(name, Path(tempfile.mkdtemp(prefix=f"{name}-")), trainee)
-        ours = [plan for plan in our_plans(grace) if is_host or plan.name in WITHOUT_TORCH]
-        plans = [("mlcost", plan) for plan in ours] + [("submitit", plan) for plan in peer_plans(grace)]
+            cluster("install", name, "--extra", "train")
+        lab = Lab(name, Path(tempfile.mkdtemp(prefix=f"{name}-")))
+        plans = [("mlcost", plan) for plan in our_plans(grace)]
+        plans += [("submitit", plan) for plan in peer_plans(grace)]
         plans = [(by, plan) for by, plan in plans if only is None or plan.name in only]
+        plans = [(by, plan) for by, plan in plans if only_by in (None, by)]
         plans.sort(key=lambda pair: pair[1].settings)
         rows = []
         for wanted, pairs in groupby(plans, key=lambda pair: pair[1].settings):

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -150,6 +148,24 @@ def node_failed(lab: Lab) -> Result:
         return result_of(job, job.end(), last_saved=saved)
 
 
+def node_cut_off(lab: Lab) -> Result:
+    """Slurm takes the node for dead while the training lives on there: two runs of one job at once."""
+    with lab.places.take() as kind:
+        job = lab.submit("cut-off", *SPOT, *_gpus(kind), words=["--save-every", "40"])
+        job.wait_steps(50)
+        wait_for(job.checkpoints, "a first checkpoint")
+        node = lab.run("squeue", "-h", "-j", job.job_id, "-o", "%N")
+        lab.cut_off(node, job.job_id)
+        lab.run("scontrol", "update", f"nodename={node}", "state=down", "reason=fault")
+        job.wait_state("PENDING")
+        lab.start_nodes()
+        job.wait_steps(5, restart=1)
+        wait_for(lambda: "superseded" in job.reasons(), f"the end of the first run; {job.reasons()}")
+        saved = [path.name for path in job.checkpoints()]
+        state = job.end()
+        return result_of(job, state, saved=saved, last_of_first=_last_step(job, 0))
+
+
 def checkpoint_damaged(lab: Lab) -> Result:
     """A byte of the newest checkpoint changes while the job waits."""
     job = lab.submit("damaged", *CPU, words=["--save-every", "40"])
@@ -164,17 +180,6 @@ def checkpoint_damaged(lab: Lab) -> Result:
     job.wait_steps(5, restart=1)
     state = job.end()
     return result_of(job, state, warnings=job.warnings(), interval=40)
-
-
-@contextmanager
-def small_disk(folder: Path, size: str) -> Iterator[Path]:
-    """A file system of its own that is soon full."""
-    folder.mkdir()
-    subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(folder)], check=True)
-    try:
-        yield folder
-    finally:
-        subprocess.run(["umount", "--lazy", str(folder)], check=True)
 
 
 def fill(folder: Path) -> Path:
@@ -192,11 +197,12 @@ def fill(folder: Path) -> Path:
 
 def disk_full(lab: Lab) -> Result:
     """The disk of the run folder is full when the job is preempted, and has room again later."""
-    with lab.places.take() as kind, small_disk(lab.folder / "disk", "3m") as disk:
+    with lab.places.take() as kind, lab.small_disk("3m") as disk:
         words = ["--save-every", "40", "--width", "200"]
-        job = lab.submit("disk", *SPOT, *_gpus(kind), words=words, run_dir=disk)
+        job = lab.submit("full", *SPOT, *_gpus(kind), words=words, run_dir=disk.inside)
+        job.run_dir = disk.outside
         wait_for(lambda: len(job.checkpoints()) >= 1, f"a first checkpoint; {job.tail()}")
-        ballast = fill(disk)
+        ballast = fill(disk.outside)
         saved = job.saved_step()
         before = len(job.steps())
         job.wait_steps(before + 60)  # a periodic save has failed by now
@@ -351,6 +357,10 @@ def _kept(job: LiveJob, state: str) -> Result:
     )
 
 
+def _last_step(job: LiveJob, restart: int) -> int:
+    return max(step.step for step in job.steps() if step.restart == restart)
+
+
 def _until_last_step(job: LiveJob) -> float:
     """Return how long the first run went on after the node was wanted, seconds."""
     assert job.injected_at is not None
@@ -391,6 +401,7 @@ def our_plans(grace: int) -> tuple[Plan, ...]:
         Plan("requeued and held, then released", held_and_released, grace, "off"),
         Plan("row A", preempted, 0, "off", "A"),
         Plan("node crashed", node_failed, 0, "off"),
+        Plan("node cut off, its processes alive", node_cut_off, 0, "off"),
         Plan("killed while saving", killed_in_save, 0, "off"),
         Plan("row B", preempted, 0, "on", "B"),
         Plan("killed while saving after a preemption", killed_in_last_save, 0, "on"),

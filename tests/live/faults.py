@@ -24,7 +24,7 @@ from tests.live.fault_odometer import Loss, Step, find_loss, read_steps
 ROOT = Path(__file__).resolve().parents[2]
 PROGRAM = ROOT / "setup_cluster" / "cluster"
 HERE = Path(__file__).resolve().parent
-PATIENCE_S = 150.0
+PATIENCE_S = 240.0
 """How long an event is waited for; generous, for the machine may be busy."""
 
 Edit = Callable[[str], str]
@@ -61,8 +61,8 @@ def wait_for(ask: Callable[[], object], what: str, seconds: float = PATIENCE_S) 
     raise TrialError(f"not within {seconds:.0f} s: {what}")
 
 
-def _node_processes(etc: str, node: str, job_id: str) -> list[int]:
-    """Return the processes of a node of the cluster whose configuration is in ``etc``."""
+def _node_processes(etc: str, node: str, job_id: str, *, with_tasks: bool) -> list[int]:
+    """Return the processes of a node of the cluster whose configuration is in ``etc``; tasks if wanted."""
     found = []
     for entry in Path("/proc").iterdir():
         try:
@@ -75,7 +75,7 @@ def _node_processes(etc: str, node: str, job_id: str) -> list[int]:
         is_daemon = words[1:4] == [b"-D", b"-N", node.encode()]
         is_manager = words[0].startswith(f"slurmstepd: [{job_id}.".encode())
         is_task = f"SLURMD_NODENAME={node}".encode() in environment
-        if is_daemon or is_manager or is_task:
+        if is_daemon or is_manager or (with_tasks and is_task):
             found.append(int(entry.name))
     return found
 
@@ -105,19 +105,25 @@ class Places:
         return next((kind for kind, free in self._free.items() if free >= nodes), None)
 
 
+class SmallDisk(NamedTuple):
+    """A file system that is soon full: its path for jobs, and for the test."""
+
+    inside: Path
+    outside: Path
+
+
 class Lab:
     """A running cluster, the product's command on it, and a folder for the files of trials.
 
     Args:
         name: the cluster.
         folder: where everything goes; below /tmp, which clusters in root folders see as well.
-        trainee: the script that is submitted.
     """
 
-    def __init__(self, name: str, folder: Path, trainee: str = "fault_trainee.py") -> None:
+    def __init__(self, name: str, folder: Path) -> None:
         self.name = name
         self.folder = folder
-        self.trainee = str(HERE / trainee)
+        self.trainee = str(HERE / "fault_trainee.py")
         self.places = Places()
         said = subprocess.run([PROGRAM, "env", name], capture_output=True, text=True, check=False)
         pairs = [line.removeprefix("export ").partition("=") for line in said.stdout.splitlines()]
@@ -160,8 +166,15 @@ class Lab:
 
     def crash(self, node: str, job_id: str) -> None:
         """Kill every process of a node with signal 9: slurmd, the managers of the job's steps, the tasks."""
-        conf = self.environment["SLURM_CONF"]
-        for pid in _node_processes(str(Path(conf).parent), node, job_id):
+        self._kill(node, job_id, with_tasks=True)
+
+    def cut_off(self, node: str, job_id: str) -> None:
+        """Kill what Slurm has on a node, so that the job's own processes live on without it."""
+        self._kill(node, job_id, with_tasks=False)
+
+    def _kill(self, node: str, job_id: str, *, with_tasks: bool) -> None:
+        conf = self.run("printenv", "SLURM_CONF")
+        for pid in _node_processes(str(Path(conf).parent), node, job_id, with_tasks=with_tasks):
             os.kill(pid, signal.SIGKILL)
 
     def start_nodes(self) -> None:
@@ -169,6 +182,33 @@ class Lab:
         done = subprocess.run([PROGRAM, "up", self.name], capture_output=True, text=True, check=False)
         if done.returncode != 0:
             raise TrialError(done.stdout + done.stderr)
+
+    @contextmanager
+    def small_disk(self, size: str) -> Iterator[SmallDisk]:
+        """A file system of its own that is soon full, where the cluster's jobs see it."""
+        inside = self._new_folder("disk")
+        self.run("mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(inside))
+        try:
+            with self._view() as root:
+                outside = root / inside.relative_to("/")
+                self.run("touch", str(inside / "here"))
+                wait_for((outside / "here").exists, "a view of the disk")
+                yield SmallDisk(inside, outside)
+        finally:
+            self.run("umount", "--lazy", str(inside))
+
+    @contextmanager
+    def _view(self) -> Iterator[Path]:
+        """The root folder as processes of the cluster see it: mounts in there are theirs alone."""
+        if not self._is_inside:
+            yield Path("/")
+            return
+        words = [str(PROGRAM), "exec", self.name, "--", "sleep", "infinity"]
+        with subprocess.Popen(words, stdout=subprocess.DEVNULL, env=self.environment) as holder:
+            try:
+                yield Path(f"/proc/{holder.pid}/root")
+            finally:
+                holder.kill()
 
     def submit(
         self,

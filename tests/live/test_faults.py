@@ -125,6 +125,14 @@ def test_crashed_node_costs_at_most_the_interval(outcome: Callable[[str], Result
     assert result.details["resumed_at"] == result.details["last_saved"]
 
 
+def test_run_on_a_node_taken_for_dead_writes_no_more(outcome: Callable[[str], Result]) -> None:
+    """The run that lives on there is stopped at its next save; the run that followed goes on alone."""
+    result = outcome("node cut off, its processes alive")
+    assert (result.state, result.runs) == ("COMPLETED", ["NODE_FAIL", "COMPLETED"])
+    assert result.reasons == ["superseded", "finished"]
+    assert "requeued" not in " ".join(result.decisions)
+
+
 def test_kill_during_a_save_leaves_the_earlier_one(outcome: Callable[[str], Result]) -> None:
     """Signal 9 in the middle of a periodic save: the run resumes from the save before it."""
     result = outcome("killed while saving")
