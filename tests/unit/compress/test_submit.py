@@ -41,7 +41,7 @@ def sbatch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def launcher_on(
-    tmp_path: Path, *, largest: int = 1001, jobs: list[Job] | None = None, runs: list[Run] | None = None
+    tmp_path: Path, *, largest: int = 1001, jobs: Sequence[Job] = (), runs: Sequence[Run] = ()
 ) -> Launcher:
     config = {"PreemptType": "preempt/partition_prio", "MaxArraySize": str(largest)}
     slurm = FakeSlurm(partitions=PARTITIONS, nodes=NODES, config=config, jobs=jobs, runs=runs)
