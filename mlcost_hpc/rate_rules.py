@@ -23,6 +23,22 @@ class NodeShape(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     gpus: int = 0
 
 
+class StateRule(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What is charged of a run that ended in one state.
+
+    Attributes:
+        multiplier: part of the charge that stays, 0 for a free state; the rest is a credit.
+        free_minutes: first minutes that cost nothing.
+        minutes_before_limit: holds only for runs that ended at least this long before their time limit, 0 =
+            for all. A job that saves and requeues itself at its limit was not preempted, but has the state
+            ``REQUEUED`` like one that was.
+    """
+
+    multiplier: Price = Decimal(1)
+    free_minutes: Annotated[int, msgspec.Meta(ge=0)] = 0
+    minutes_before_limit: Annotated[int, msgspec.Meta(ge=0)] = 0
+
+
 class PartitionRate(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What is different in one partition.
 
@@ -36,6 +52,7 @@ class PartitionRate(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
         needs_gpus: a run here without GPUs in its accounting row is refused: they are not tracked.
         pool: name of the pool that pays; by default ``gpu`` or ``cpu``.
         gpu_hour, cpu_hour, memory_gib_hour: prices that replace the card's own here.
+        state: rules that replace the card's own here, such as one for ``REQUEUED`` where jobs are preempted.
     """
 
     multiplier: Price = Decimal(1)
@@ -48,24 +65,13 @@ class PartitionRate(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     gpu_hour: Mapping[str, Price] = {}
     cpu_hour: Price | None = None
     memory_gib_hour: Price | None = None
+    state: Mapping[str, StateRule] = {}
 
 
 class QosRate(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What is different in one QOS: a factor on every price, 0 for a free QOS."""
 
     multiplier: Price = Decimal(1)
-
-
-class StateRule(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What is charged of a run that ended in one state.
-
-    Attributes:
-        multiplier: part of the charge that stays, 0 for a free state; the rest is a credit.
-        free_minutes: first minutes that cost nothing.
-    """
-
-    multiplier: Price = Decimal(1)
-    free_minutes: Annotated[int, msgspec.Meta(ge=0)] = 0
 
 
 class HoursRule(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -116,6 +116,10 @@ class RateCard(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         """Return what is different in a partition."""
         return self.partition.get(partition, _PLAIN)
 
+    def state_rule(self, partition: str, state: str) -> StateRule | None:
+        """Return what is different for runs that ended in a state; None = nothing."""
+        return self.at(partition).state.get(state) or self.state.get(state)
+
     def multiplier(self, partition: str, qos: str = "") -> Decimal:
         """Return the factor on every price in a partition and a QOS."""
         rule = self.qos.get(qos)
@@ -255,8 +259,16 @@ def load_rates(path: Path) -> RateBook:
     for where, number in _decimals(book, ""):
         if not number.is_finite() or number < 0:
             raise ConfigError(f"{path}: {where}: {number} is no price or factor: it must be 0 or more")
-    if any(rule.multiplier > 1 for card in book.card for rule in card.state.values()):
-        raise ConfigError(f"{path}: card.state: a multiplier above 1 would be a fine, not a credit")
+    for card in book.card:
+        places = {
+            "card": card.state,
+            **{f"card.partition.{k}": rate.state for k, rate in card.partition.items()},
+        }
+        for where, rules in places.items():
+            if any(rule.multiplier > 1 for rule in rules.values()):
+                raise ConfigError(
+                    f"{path}: {where}.state: a multiplier above 1 would be a fine, not a credit"
+                )
     days = [card.valid_from for card in book.card]
     if len(set(days)) != len(days):
         raise ConfigError(f"{path}: card: two cards begin on the same day")

@@ -124,7 +124,7 @@ def flags_of(card: RateCard) -> list[str]:
         "memory that comes with CPUs": bool(card.included_memory_per_cpu),
         "factors by time of day": bool(card.hours),
         "factors by job size": bool(card.size),
-        "credits by state": bool(card.state),
+        "credits by state": bool(card.state or any(rate.state for rate in card.partition.values())),
     }
     unsaid = [name for name, used in rules.items() if used]
     return [*notes, f"Slurm does not count: {', '.join(unsaid)}"] if unsaid else notes

@@ -100,7 +100,9 @@ class RatedKind:
             return None
         card = self._rater.book.card[number]
         try:
-            if not self._rater.is_simple(card, self.kind.state) or self._must_check(card):
+            if not self._rater.is_simple(card, self.kind.partition, self.kind.state) or self._must_check(
+                card
+            ):
                 return None
             return Plan(*self._rater.per_second(card, self.span(0, 0, 0, None, "", 0)))
         except RateError:

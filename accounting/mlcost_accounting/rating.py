@@ -167,7 +167,7 @@ class Rater:
             found = self._per_second[key] = (exact.numerator, exact.denominator)
         return found
 
-    def is_simple(self, card: RateCard, state: str) -> bool:
+    def is_simple(self, card: RateCard, partition: str, state: str) -> bool:
         """Return True when a run within one day costs just seconds x price under a card."""
         return (
             not card.hours
@@ -175,7 +175,7 @@ class Rater:
             and not card.minimum_minutes
             and not card.minimum_charge
             and card.charge_at == "use"
-            and state not in card.state
+            and card.state_rule(partition, state) is None
             and state not in ("REVOKED", "RUNNING", "SUSPENDED")
         )
 
@@ -246,7 +246,9 @@ class Rater:
             return Fraction(0), Fraction(0)
         billed_s = max(-(-span.elapsed_s // card.step_seconds) * card.step_seconds, card.minimum_minutes * 60)
         listed = max(used * Fraction(billed_s, span.elapsed_s), Fraction(card.minimum_charge))
-        rule = card.state.get(span.state, _CHARGED)
+        rule = card.state_rule(span.partition, span.state)
+        if rule is None or _too_near_limit(span, rule):
+            rule = _CHARGED
         factor = Fraction(0) if span.state == "REVOKED" else Fraction(rule.multiplier)
         if span.reservation and card.reservations == "holder":
             factor = Fraction(0)
@@ -307,6 +309,14 @@ class Rater:
         if card.valid_from not in self._hours:
             self._hours[card.valid_from] = DayHours(card.hours, self.calendar)
         return self._hours[card.valid_from]
+
+
+def _too_near_limit(span: Span, rule: StateRule) -> bool:
+    return (
+        bool(rule.minutes_before_limit)
+        and span.time_limit_s is not None
+        and span.elapsed_s + rule.minutes_before_limit * 60 > span.time_limit_s
+    )
 
 
 def _round(amount: Fraction) -> int:

@@ -158,6 +158,41 @@ def test_rules_about_whole_runs(fields: dict[str, object], run: dict[str, object
     assert cost(make_book(card(**fields)), span(**run)) == expected
 
 
+REQUEUED_IN_SPOT = {
+    "state": {"PREEMPTED": StateRule(multiplier=Decimal(0))},
+    "partition": {
+        "spot": PartitionRate(
+            state={"REQUEUED": StateRule(multiplier=Decimal("0.5"), minutes_before_limit=10)}
+        )
+    },
+}
+
+
+@pytest.mark.parametrize(
+    ("run", "expected"),
+    [
+        ({"partition": "spot", "state": "REQUEUED", "time_limit_s": 7200}, 2_000_000),
+        ({"partition": "spot", "state": "REQUEUED", "time_limit_s": None}, 2_000_000),
+        ({"partition": "spot", "state": "REQUEUED", "time_limit_s": 3600 + 600}, 2_000_000),
+        ({"partition": "spot", "state": "REQUEUED", "time_limit_s": 3600 + 599}, 4_000_000),
+        ({"partition": "spot", "state": "REQUEUED", "time_limit_s": 3600}, 4_000_000),
+        ({"partition": "a100", "state": "REQUEUED", "time_limit_s": 7200}, 4_000_000),
+        ({"partition": "spot", "state": "PREEMPTED"}, 0),
+        ({"partition": "spot", "state": "COMPLETED", "time_limit_s": 7200}, 4_000_000),
+    ],
+)
+def test_a_requeued_run_is_credited_where_jobs_are_preempted(run: dict[str, object], expected: int) -> None:
+    """In the named partition, unless it was near its limit; the card's other rules hold there too."""
+    assert cost(make_book(card(**REQUEUED_IN_SPOT)), span(**run)) == expected
+
+
+def test_a_partitions_rule_reaches_runs_that_are_charged_many_at_a_time() -> None:
+    """A kind with such a rule is not one of plain seconds x price."""
+    kinds = make_kinds(make_book(card(**REQUEUED_IN_SPOT)))
+    for partition, state, simple in (("spot", "REQUEUED", False), ("spot", "COMPLETED", True)):
+        assert kinds.rater.is_simple(kinds.rater.card(NOON // 86400 + 719163), partition, state) is simple
+
+
 def test_what_a_rule_takes_off_is_a_credit() -> None:
     """Charge and credit together are the list price."""
     book = make_book(card(state={"PREEMPTED": StateRule(multiplier=Decimal("0.25"))}))
