@@ -9,14 +9,17 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from mlcost_accounting.ledger.lookup import find_runs, run_charges, run_problem
+from mlcost_accounting.price_words import price_words
 from mlcost_accounting.rating import Span
 from mlcost_hpc.errors import RateError, UsageError
 from mlcost_hpc.money import exact_money
 from mlcost_hpc.units import format_duration
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from mlcost_accounting.ledger.store import Ledger
-    from mlcost_accounting.rating import Rater
+    from mlcost_accounting.rating import Rater, Step
 
 
 class Explanation(msgspec.Struct, frozen=True, kw_only=True):
@@ -126,7 +129,7 @@ def arithmetic(rater: Rater, span: Span) -> list[str]:
     if not span.allocated:
         return ["it held nothing: nothing to charge"]
     steps = rater.steps(span)
-    lines = []
+    lines = [f"an hour: {words}" for words in _hours_in_words(rater, span, steps)]
     for step in steps:
         weighed = (
             ""
@@ -149,6 +152,17 @@ def arithmetic(rater: Rater, span: Span) -> list[str]:
             f"rule for {span.state}: {_number(charged)} is charged, {_number(listed - charged)} is credit"
         )
     return [*lines, f"rounded once to millionths: {_number(charged)}"]
+
+
+def _hours_in_words(rater: Rater, span: Span, steps: Sequence[Step]) -> list[str]:
+    """Return how the price of an hour comes about, for each card that held; while suspended it differs."""
+    if rater.book is None or span.suspended_s:
+        return []
+    held = rater.held(span).resources
+    used = {step.card for step in steps}
+    cards = [card for card in rater.book.card if card.valid_from in used]
+    words = [price_words(card, held, span.partition, span.qos) for card in cards]
+    return [text for text in words if text]
 
 
 def _number(value: Fraction) -> str:

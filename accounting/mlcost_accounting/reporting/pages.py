@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, date, datetime
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup, escape
 
 from mlcost_accounting.budgets.records import format_amount, lasting
 from mlcost_accounting.reporting.cells import UNFINISHED
@@ -19,12 +21,14 @@ from mlcost_hpc.units import format_duration
 if TYPE_CHECKING:
     from zoneinfo import ZoneInfo
 
+    from mlcost_accounting.budgets.records import BudgetStatus
     from mlcost_accounting.periods import Period
 
 FOLDER = Path(__file__).parents[1] / "templates"
 STATIC = Path(__file__).parents[1] / "static"
 _TENFOLD = 900.0
 _NO_CHANGE = 0.05
+_DATE = re.compile(r"\d{4}-\d\d-\d\d")
 HEADINGS = {
     "account": "Group", "user": "User", "project": "Project", "partition": "Partition", "qos": "QOS",
     "gpu_model": "GPU model", "state": "State", "tag": "Tag", "pool": "Pool", "wckey": "WCKey",
@@ -54,7 +58,8 @@ def environment() -> Environment:
         "days": show_days,
         "duration": format_duration,
         "amount": format_amount,
-        "lasting": lasting,
+        "lasting": show_lasting,
+        "visible": show_raw,
     }
     made.globals |= {"HEADINGS": HEADINGS, "UNFINISHED": UNFINISHED, "money_bars": money_bars}
     return made
@@ -109,6 +114,17 @@ def show_days(period: Period) -> str:
         return f"{first.day} to {last.day} {last:%b %Y}"
     year = "" if first.year == last.year else f" {first.year}"
     return f"{first.day} {first:%b}{year} to {last.day} {last:%b %Y}"
+
+
+def show_lasting(status: BudgetStatus) -> Markup:
+    """Return whether a budget lasts, in a sentence whose dates are not broken over two lines."""
+    sentence = escape(lasting(status))
+    return Markup(_DATE.sub(r'<span class="date">\g<0></span>', sentence))  # noqa: S704  # escaped above
+
+
+def show_raw(text: str) -> str:
+    """Return a text as it came, its control characters as escapes: separators of fields, among others."""
+    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)
 
 
 def show_day(number: int) -> str:
