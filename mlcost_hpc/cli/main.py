@@ -39,6 +39,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "problems": ("mlcost_hpc.cli.problems:problems", "Show what could not be charged or read."),
     "ledger": ("mlcost_hpc.cli.ledger:ledger", "Enter money, close months, look into the ledger."),
     "storage": ("mlcost_hpc.cli.storage:storage", "Take in who holds how much storage, and charge it."),
+    "efficiency": ("mlcost_hpc.cli.efficiency:efficiency", "Show how much of what jobs held they used."),
     "capacity": ("mlcost_hpc.cli.capacity:capacity", "Show what nodes cost and what became of it."),
     "reservations": ("mlcost_hpc.cli.capacity:reservations", "Show what reservations cost, and whom."),
     "reconcile": ("mlcost_hpc.cli.reconcile:reconcile", "Compare the ledger with Slurm's own sums."),
