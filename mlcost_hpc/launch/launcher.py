@@ -36,6 +36,7 @@ from mlcost_hpc.launch.replan import write_plan
 from mlcost_hpc.launch.rights import UNKNOWN, Rights, ask_sacctmgr, read_rights
 from mlcost_hpc.launch.script import Budgets, JobScript, Processes, place_of
 from mlcost_hpc.launch.sending import Sender
+from mlcost_hpc.slurm.api import Version
 from mlcost_hpc.slurm.patience import patiently
 
 if TYPE_CHECKING:
@@ -49,6 +50,9 @@ if TYPE_CHECKING:
     from mlcost_hpc.launch.speed import Measurement
     from mlcost_hpc.rates import RateCard
     from mlcost_hpc.slurm.api import Slurm
+
+LEAVING_REQUEUES = Version(24, 5)
+"""From here on a preempted job that leaves within its grace time is requeued as PreemptMode says."""
 
 
 class Launcher(ScriptMaker):
@@ -315,11 +319,17 @@ class Launcher(ScriptMaker):
         return submission
 
     def _completed(self, script: JobScript, choice: Choice) -> JobScript:
-        script = msgspec.structs.replace(script, kill_wait_s=self.market.settings.kill_wait_s)
+        settings = self.market.settings
+        script = msgspec.structs.replace(script, kill_wait_s=settings.kill_wait_s)
         sure = sure_place(choice) if choice.need.deadline_s is not None else None
         if sure is None:
             return script
-        return msgspec.structs.replace(script, replan=sys.executable, places=(*script.places, place_of(sure)))
+        return msgspec.structs.replace(
+            script,
+            replan=sys.executable,
+            leaves=settings.version >= LEAVING_REQUEUES and "REQUEUE" in choice.best.offer.preempt_mode,
+            places=(*script.places, place_of(sure)),
+        )
 
     def _send(self, script: JobScript) -> str:
         from mlcost_hpc.launch.executor import SCRIPT, make_folder, send_text

@@ -88,6 +88,7 @@ class JobScript(msgspec.Struct, frozen=True, kw_only=True):
         budgets: how often it may be requeued.
         replan: Python that is asked on a requeue whether to move (:mod:`mlcost_hpc.launch.replan`); empty =
             the job stays where it is.
+        leaves: whether Slurm itself requeues a preempted job that leaves within its grace time.
         headline: one line for a person about why the job goes there.
         extra: further sbatch options, long names without dashes -> value; empty = an option without one.
     """
@@ -122,6 +123,7 @@ class JobScript(msgspec.Struct, frozen=True, kw_only=True):
     exports: Mapping[str, str] = {}
     budgets: Budgets = Budgets()
     replan: str = ""
+    leaves: bool = False
     headline: str = ""
     extra: Mapping[str, str] = {}
 

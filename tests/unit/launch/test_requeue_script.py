@@ -2,9 +2,10 @@
 
 import os
 import subprocess
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from mlcost_hpc.launch.launcher import Launcher
@@ -17,6 +18,7 @@ class Batch:
 
     folder: Path
     launcher: Launcher
+    changes: dict[str, object] = field(default_factory=dict)
 
     def run(self, command: str, *, state: str = "RUNNING|N/A|None|", scontrol: str = "exit 0", **env: str):
         """Run the script of a job whose task is a line of bash."""
@@ -26,11 +28,13 @@ class Batch:
         self.command(bin_folder / "squeue", f"echo '{state}'")
         self.command(bin_folder / "scontrol", f'echo "$@" >> {self.folder}/calls; {scontrol}')
         self.command(bin_folder / "sleep", "exit 0")
+        # A second of patience is a tenth here.
+        self.command(bin_folder / "timeout", 'exec /usr/bin/timeout "0.$1" "${@:2}"')
         choice = self.launcher.choose(Need(gpus=1, time_s=36000))
         run_dir = self.folder / "run"
         script = self.launcher.script(["bash", "-c", command], choice, name="job", run_dir=run_dir)
         path = self.folder / "job.sh"
-        path.write_text(self.launcher.render(script))
+        path.write_text(self.launcher.render(msgspec.structs.replace(script, **self.changes)))
         environment = {"SLURM_JOB_ID": "17", "SLURM_CPUS_PER_TASK": "1", **env}
         environment["PATH"] = f"{bin_folder}{os.pathsep}{os.environ['PATH']}"
         return subprocess.run(
@@ -233,3 +237,75 @@ def test_an_attempt_that_was_taken_over_requeues_nothing(batch: Batch) -> None:
     say = f"mkdir -p $MLCOST_RUN_DIR/attempts; echo '{record}' > $MLCOST_RUN_DIR/attempts/17.0.json; exit 1"
     assert batch.run(say).returncode == 1
     assert batch.calls == []
+
+
+def test_tasks_are_told_price_and_notice_where_they_run(batch: Batch) -> None:
+    """What an hour costs and how long the notice is depend on the partition the run is in."""
+    told = "echo $MLCOST_PRICE_PER_HOUR $MLCOST_GRACE_S $MLCOST_KILL_WAIT_S"
+    price = f"{batch.launcher.choose(Need(gpus=1, time_s=36000)).best.per_hour:.6f}"
+    assert batch.run(told, SLURM_JOB_PARTITION="spot").stdout.split() == [price, "20", "30"]
+    old = {"MLCOST_PRICE_PER_HOUR": "9"}
+    assert batch.run(told, SLURM_JOB_PARTITION="elsewhere", **old).stdout.split() == ["30"]
+
+
+def plan_a_move(batch: Batch, body: str, *, leaves: bool = False) -> None:
+    """Let the batch script ask a stand-in whether the job is to be moved."""
+    batch.changes = {"replan": str(batch.folder / "planner"), "leaves": leaves}
+    batch.command(batch.folder / "planner", f'echo "plan ${{@:3}}" >> {batch.folder}/calls; {body}')
+
+
+def test_move_is_planned_once_it_is_known_that_the_job_comes_back(batch: Batch) -> None:
+    """The controller's word first, then the plan, then the requeue, which ends the script."""
+    plan_a_move(batch, "echo 'to be moved'")
+    assert batch.run("exit 85", state="RUNNING|1790000000|None|", SLURM_JOB_PARTITION="spot").returncode == 0
+    assert batch.calls == [f"plan {batch.folder}/run {batch.folder}/run 17.0 spot", "requeue 17"]
+    assert batch.log.index("to be moved") < batch.log.index("requeued (preempted)")
+
+
+@pytest.mark.parametrize(
+    ("state", "calls"), [("COMPLETING|N/A|None|", 1), ("|||", 1), ("CANCELLED|N/A|None|", 0)]
+)
+def test_what_slurm_requeues_itself_is_planned_for_too(batch: Batch, state: str, calls: int) -> None:
+    """Without grace time Slurm has decided already, and only the plan is left to do."""
+    plan_a_move(batch, "exit 0")
+    assert batch.run("exit 85", state=state).returncode == 85
+    assert len(batch.calls) == calls
+
+
+def test_job_that_is_out_of_requeues_is_not_planned_for(batch: Batch) -> None:
+    """Nothing is submitted for a job that will not run again."""
+    plan_a_move(batch, "exit 0")
+    (batch.folder / "run").mkdir()
+    (batch.folder / "run" / "requeues.log").write_text("t 17.0 requeued (signal)\n" * 10)
+    assert batch.run("exit 85").returncode == 85
+    assert batch.calls == []
+
+
+def test_slow_plan_does_not_take_the_time_that_is_left(batch: Batch) -> None:
+    """A plan that hangs is given up, and the job is requeued all the same."""
+    plan_a_move(batch, "exec /bin/sleep 60")
+    assert batch.run("exit 85").returncode == 0
+    assert batch.calls[-1] == "requeue 17"
+
+
+def test_slow_controller_does_not_take_the_time_that_is_left(batch: Batch) -> None:
+    """A requeue that hangs is tried again; Slurm's word that it was done already is good."""
+    hang = f"[ $(wc -l < {batch.folder}/calls) = 1 ] && exec /bin/sleep 60; echo pending execution; exit 1"
+    assert batch.run("exit 85", scontrol=hang).returncode == 0
+    assert batch.calls == ["requeue 17"] * 2
+
+
+def test_job_that_is_moved_leaves_where_slurm_requeues_what_leaves(batch: Batch) -> None:
+    """From 24.05 on a job to be moved is not requeued within its grace time but leaves: only that ends it."""
+    plan_a_move(batch, "echo 'to be moved'", leaves=True)
+    assert batch.run("exit 85", state="RUNNING|1790000000|None|").returncode == 85
+    assert len(batch.calls) == 1
+    assert "requeued (preempted)" in batch.log
+
+
+@pytest.mark.parametrize("state", ["RUNNING|N/A|None|", "RUNNING|1790000000|None|"])
+def test_job_that_stays_is_requeued_there_as_well(batch: Batch, state: str) -> None:
+    """Where nothing is moved, and for other signals, the script requeues as everywhere."""
+    plan_a_move(batch, "echo moved" if "N/A" in state else "exit 0", leaves=True)
+    assert batch.run("exit 85", state=state).returncode == 0
+    assert batch.calls[-1] == "requeue 17"
