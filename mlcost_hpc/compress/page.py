@@ -28,18 +28,23 @@ _NUMBERS = frozenset(
         "size_text",
         "quality_text",
         "cost_text",
+        "pays_back",
         "before",
         "after",
         "saved",
     }
 )
 _STYLE = """
-body { font: 14px/1.45 system-ui, sans-serif; margin: 2em auto; max-width: 76em; padding: 0 1em;
+body { font: 14px/1.45 system-ui, sans-serif; margin: 2em auto; max-width: 84em; padding: 0 1em;
   color: #1f2328 }
 h1 { font-size: 1.5em }
 h2 { font-size: 1.15em; margin-top: 2em }
 table { border-collapse: collapse; width: 100%; font-size: 13px }
 th, td { text-align: left; padding: 4px 8px; border-bottom: 1px solid #d0d7de; vertical-align: top }
+.explained td { border-bottom: 0 }
+td { white-space: nowrap }
+.why td { color: #59636e; padding-top: 0; white-space: normal }
+th.number { text-align: right }
 td.number { text-align: right; font-variant-numeric: tabular-nums; white-space: nowrap }
 .mark { display: inline-block; width: 9px; height: 9px; border-radius: 5px; margin-right: 5px }
 .plots { display: flex; flex-wrap: wrap; gap: 12px }
@@ -86,21 +91,26 @@ def render(
 
 
 def _table(rows: Sequence[Mapping[str, Any]], columns: Mapping[str, str]) -> str:
-    head = "".join(f"<th>{escape(heading)}</th>" for heading in columns.values())
+    head = "".join(
+        f'<th class="number">{escape(heading)}</th>' if key in _NUMBERS else f"<th>{escape(heading)}</th>"
+        for key, heading in columns.items()
+    )
     body = "".join(_table_row(row, columns) for row in rows)
     return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
 
 
 def _table_row(row: Mapping[str, Any], columns: Mapping[str, str]) -> str:
+    """Return a row; under it, over the whole width, why it is not ok."""
     cells = []
     for key in columns:
         value = row.get(key)
-        text = "" if value is None else escape(str(value))
+        text = "" if value is None else escape(f"{value:,}" if isinstance(value, int) else str(value))
         if key == "status":
             text = _mark(str(value)) + text
-        numeric = isinstance(value, int | float) or key in _NUMBERS
-        cells.append(f'<td class="number">{text}</td>' if numeric else f"<td>{text}</td>")
-    return f"<tr>{''.join(cells)}</tr>"
+        cells.append(f'<td class="number">{text}</td>' if key in _NUMBERS else f"<td>{text}</td>")
+    why = escape(str(row.get("why") or ""))
+    under = f'<tr class="why"><td></td><td colspan="{len(columns) - 1}">{why}</td></tr>' if why else ""
+    return f"<tr{' class=explained' if why else ''}>{''.join(cells)}</tr>{under}"
 
 
 def _mark(status: str) -> str:

@@ -82,8 +82,6 @@ PAGE_COLUMNS = {
     "cost_text": "a million costs",
     "pays_back": "pays back after",
     "checked_on": "checked on",
-    "portable": "portable",
-    "why": "why not",
 }
 """Columns of the HTML page."""
 
