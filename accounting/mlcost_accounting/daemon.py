@@ -102,6 +102,7 @@ class Rounds:
         self._backfill_from = backfill_from
         self._after = after
         self._failures = 0
+        self._round_s = 0.0
         self._last_success: int | None = None
 
     def tick(self) -> Health:
@@ -116,6 +117,7 @@ class Rounds:
         else:
             self._failures = 0
             self._last_success = int(time.time())
+        self._round_s = time.monotonic() - began
         counts = self._taker.intake.counts
         return Health(
             pid=os.getpid(),
@@ -130,14 +132,18 @@ class Rounds:
             runs_new=counts.new,
             runs_changed=counts.changed,
             rejects=self._taker.intake.rejects,
-            round_s=round(time.monotonic() - began, 3),
+            round_s=round(self._round_s, 3),
         )
 
     def wait_s(self) -> float:
-        """Return how long to wait before the next round: longer after each failure, up to half an hour."""
+        """Return how long to wait before the next round.
+
+        Longer after each failure, up to half an hour. During a back-fill as long as the last round took, so
+        that slurmdbd is free for others at least half of the time.
+        """
         if self._failures:
             return min(self._interval_s * 2.0**self._failures, max(LONGEST_WAIT_S, self._interval_s))
-        return 0.0 if self._has_backfill() else self._interval_s
+        return min(self._interval_s, self._round_s) if self._has_backfill() else self._interval_s
 
     def _round(self) -> None:
         collector = self._collecting()

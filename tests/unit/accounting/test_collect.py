@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import threading
+import time
 from typing import TYPE_CHECKING
 
 import pytest
@@ -134,8 +136,15 @@ def test_the_daemon_waits_longer_while_the_database_is_down_and_catches_up(books
     assert books.cost() == 4_800_000
 
 
-def test_a_back_fill_takes_a_day_a_round_after_the_newest_rows(books: Books) -> None:
-    """Each round reads the tail first; the old days follow one by one until they are done."""
+def test_a_back_fill_takes_a_day_a_round_after_the_newest_rows(
+    books: Books, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each round reads the tail first; the old days follow one by one until they are done.
+
+    In between it waits for as long as the round took.
+    """
+    ticks = itertools.count(0, 40)
+    monkeypatch.setattr(time, "monotonic", lambda: next(ticks))
     cluster = Cluster([])
     collector(books, cluster, NOON).collect(NOON - 3600)
     engine = rounds(books, cluster, NOON, backfill_from=NOON - LOOK_BACK_S - 2 * DAY_S)
@@ -146,7 +155,20 @@ def test_a_back_fill_takes_a_day_a_round_after_the_newest_rows(books: Books) -> 
         assert cluster.windows[0][0] == NOON - LOOK_BACK_S
         assert cluster.windows[-1] == (NOON - LOOK_BACK_S - n * DAY_S, NOON - LOOK_BACK_S - (n - 1) * DAY_S)
         waits.append(engine.wait_s())
-    assert waits == [0.0, 300]
+    assert waits == [40, 300]
+
+
+def test_a_years_back_fill_does_not_hold_up_new_rows(books: Books) -> None:
+    """A job that ends while old days are read is in the ledger after the next round, its charge summed."""
+    cluster = Cluster([])
+    collector(books, cluster, NOON).collect(NOON - 3600)
+    engine = rounds(books, cluster, NOON, backfill_from=NOON - 365 * DAY_S)
+    for job in range(1, 6):
+        cluster.rows.append(row(JobID=job, JobIDRaw=job, DBIndex=job))
+        state = engine.tick()
+        assert (state.runs_new, books.cost()) == (job, job * 4_800_000)
+        assert state.back_to == NOON - LOOK_BACK_S - job * DAY_S
+    assert len(cluster.windows) < 6 * 6  # the tail and one old day a round
 
 
 def test_a_second_daemon_is_refused(tmp_path: Path) -> None:
