@@ -94,6 +94,7 @@ def _plan(manifest: Manifest, task: Task) -> str:
         "samples": settings.samples,
         "calibration_samples": settings.calibration_samples,
         "seed": settings.seed,
+        "task_minutes": manifest.task_minutes,
         "recipes": [recipe.name],
     }
     lines = [f"{key} = {_toml(value)}" for key, value in content.items()]

@@ -1,5 +1,7 @@
 """Report rows, page, files, and the copied winners."""
 
+import subprocess
+import sys
 from decimal import Decimal
 from pathlib import Path
 
@@ -179,3 +181,18 @@ def test_every_place_has_its_price_and_its_speed() -> None:
     page = render("b", [], [], PAGE_COLUMNS, [{"model": "<m>"}], {"model": "model"})
     assert "by hardware" in page
     assert "<m>" not in page
+
+
+def test_the_cards_command_makes_the_same_file_again(batch: Batch, tmp_path: Path) -> None:
+    """Following the card gives the same bytes and the same score, whatever the speed of that day is."""
+    manifest = batch.manifest()
+    winners = choose_best(batch.results(manifest.tasks), "speed")
+    [folder] = copy_best(batch, manifest, winners, tmp_path / "best")
+    [command] = [line[2:] for line in (folder / "card.md").read_text().splitlines() if line.startswith("$ ")]
+    assert command == "mlcost compress run plan.toml"
+    subprocess.run(
+        [sys.executable, "-m", "mlcost_hpc.cli.main", *command.split()[1:]], cwd=folder, check=True
+    )
+    [again] = Batch(folder / "plan-batch").results(manifest.tasks)
+    assert again.artefact_sha256 == winners["linear"].artefact_sha256
+    assert again.score == winners["linear"].score
