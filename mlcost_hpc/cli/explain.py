@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from mlcost_hpc.cli.offers import weights_text
 from mlcost_hpc.cli.output import printable
 
 if TYPE_CHECKING:
@@ -84,6 +85,8 @@ def _terms(best: Candidate, currency: str) -> Iterator[str]:
         f"  cost       {best.per_hour:.4f} {currency} an hour x {expected.hours:.2f} h = {expected.cost:.4f} "
         f"({expected.cost_low:.4f} to {expected.cost_high:.4f})"
     )
+    if offer.billing_weights:
+        yield f"             (Slurm's billing weights: {weights_text(offer)}: for fair share, not a price)"
     yield f"  limit      {hours(expected.time_limit_s / 3600)} a run"
 
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 COLUMNS = (
     "partition", "gpu_type", "gpu_model", "gpu_hour", "currency", "gpu_memory_gib", "tflops",
     "tflops_per_currency", "gpus_idle", "gpus_total", "cpus_idle", "cpus_total", "nodes", "preemptible",
-    "preempt_mode", "grace_time_s", "max_time_s", "notes",
+    "preempt_mode", "grace_time_s", "max_time_s", "billing_weights", "notes",
 )  # fmt: skip
 
 
@@ -83,8 +83,17 @@ def _row(offer: Offer, currency: str) -> dict[str, Any]:
         "preempt_mode": offer.preempt_mode,
         "grace_time_s": offer.grace_time_s,
         "max_time_s": offer.max_time_s,
+        "billing_weights": weights_text(offer) or None,
         "notes": list(offer.notes),
     }
+
+
+def weights_text(offer: Offer) -> str:
+    """Return Slurm's billing weights as its settings file would say them: ``cpu=0.25,mem=0.02G``."""
+    return ",".join(
+        f"{name}={weight * 1024:.4g}G" if name == "mem" else f"{name}={weight:.4g}"
+        for name, weight in offer.billing_weights.items()
+    )
 
 
 def _for_people(offer: Offer) -> dict[str, Any]:

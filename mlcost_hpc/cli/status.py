@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from datetime import datetime
+from datetime import UTC, datetime
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +12,7 @@ import click
 from mlcost_hpc.cli.output import format_option, print_rows
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
     from mlcost_hpc.cli.context import Context
@@ -25,7 +26,7 @@ _PEOPLE = {
 }  # fmt: skip
 COLUMNS = (
     "job_id", "name", "state", "reason", "partition", "gpu_model", "gpus", "runs", "step", "total_steps",
-    "hours", "cost", "currency", "run_dir",
+    "hours", "cost", "currency", "run_dir", "guessed_start",
 )  # fmt: skip
 
 
@@ -94,7 +95,14 @@ def _row(submission: Submission, jobs: tuple[Job, ...], runs: tuple[Run, ...]) -
         "cost": f"{best.per_hour * Decimal(seconds) / 3600:.6f}",
         "currency": submission.currency,
         "run_dir": str(submission.run_dir),
+        "guessed_start": _guessed_start(mine),
     }
+
+
+def _guessed_start(jobs: Sequence[Job]) -> str | None:
+    """Return when Slurm guesses that waiting jobs start: it comes with the queue, and can be hours wrong."""
+    starts = [job.started for job in jobs if job.state == "PENDING" and job.started]
+    return datetime.fromtimestamp(min(starts), UTC).isoformat() if starts else None
 
 
 def _progress(run_dir: Path) -> tuple[int | None, int | None]:
@@ -113,10 +121,12 @@ def _progress(run_dir: Path) -> tuple[int | None, int | None]:
 def _for_people(row: dict[str, Any]) -> dict[str, Any]:
     gpus = f"{row['gpus']} x {row['gpu_model']}" if row["gpus"] else "no GPUs"
     known = row["step"] is not None
+    guess = f"from {row['guessed_start'][5:16].replace('T', ' ')}?" if row["guessed_start"] else None
     return {
         **row,
         "place": f"{row['partition']}, {gpus}",
         "progress": f"{row['step']} of {row['total_steps'] or '?'}" if known else None,
         "hours": f"{row['hours']:.2f}",
         "cost": f"{Decimal(row['cost']):.4f}",
+        "reason": ", ".join(filter(None, [row["reason"], guess])) or None,
     }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from decimal import Decimal
+from statistics import NormalDist
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -19,6 +20,7 @@ from mlcost_hpc.launch.need import Need, Work
 from mlcost_hpc.launch.offers import Offer
 from mlcost_hpc.launch.pricer import Pricer
 from mlcost_hpc.launch.shape import Shape, held, shape_of
+from mlcost_hpc.launch.speed import Q90
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -29,6 +31,7 @@ if TYPE_CHECKING:
 
 NO_EVIDENCE = Evidence()
 _NEVER_H = 1e6
+_WORTH_MEASURING = 0.2
 
 
 class Candidate(msgspec.Struct, frozen=True, kw_only=True, gc=False):
@@ -194,8 +197,36 @@ def _ranked(
         ranked=tuple(affordable),
         rejected=tuple(rejected),
         late=tuple(late),
-        notes=evidence.notes,
+        notes=(*evidence.notes, *_guesses(affordable)),
     )
+
+
+def _guesses(ranked: Sequence[Candidate]) -> Iterator[str]:
+    """Yield what measuring would tell: which other GPU types may well be cheaper than the first."""
+    first = ranked[0]
+    if first.forecast.speed is None:
+        return
+    rivals: dict[str, float] = {}
+    for item in ranked[1:]:
+        speed = item.forecast.speed
+        is_guess = speed is not None and "scaled" in (speed.source, first.forecast.speed.source)
+        if is_guess and item.offer.label not in (first.offer.label, *rivals):
+            rivals[item.offer.label] = _chance_of_less(item.forecast, first.forecast)
+    likely = {label: chance for label, chance in rivals.items() if chance > _WORTH_MEASURING}
+    if likely:
+        said = ", ".join(f"{label} {chance:.0%}" for label, chance in likely.items())
+        yield f"not measured on all of them, other GPUs may be cheaper ({said}): `mlcost calibrate` tells"
+
+
+def _chance_of_less(one: Forecast, other: Forecast) -> float:
+    """Return how probably one cost is below another, both lognormal with the intervals of the forecasts."""
+    spreads = [
+        math.log(item.cost_high / item.cost_low) / 2 / Q90 if item.cost_low else 0.0 for item in (one, other)
+    ]
+    middles = [
+        math.log(item.cost_high * item.cost_low) / 2 if item.cost_low else 0.0 for item in (one, other)
+    ]
+    return NormalDist().cdf((middles[1] - middles[0]) / max(math.hypot(*spreads), 1e-9))
 
 
 def _gpus_of(candidate: Candidate) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Mapping
 from decimal import Decimal
 from functools import cache
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -18,7 +19,7 @@ from mlcost_hpc.slurm.api import UNTYPED
 from mlcost_hpc.slurm.diagnosis import preemptible_partitions
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from mlcost_hpc.catalog import Catalog, GpuModel
     from mlcost_hpc.launch.market import Market
@@ -49,6 +50,8 @@ class Offer(msgspec.Struct, frozen=True, kw_only=True, gc=False):
         max_time_s: longest time limit; None = unlimited.
         max_nodes: most nodes a job may have; None = unlimited.
         limits: limits of the user's associations on a job here.
+        billing_weights: TRESBillingWeights of the partition, memory per MiB: what Slurm counts by, not a
+            price; empty where there are none.
         notes: what a person should know.
     """
 
@@ -72,6 +75,7 @@ class Offer(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     max_time_s: int | None = None
     max_nodes: int | None = None
     limits: tuple[Limit, ...] = ()
+    billing_weights: Mapping[str, Decimal] = {}
     notes: tuple[str, ...] = ()
 
     @property
@@ -168,7 +172,15 @@ def _base(partition: Partition, *, preemptible: bool) -> Offer:
         grace_time_s=partition.grace_time_s,
         max_time_s=partition.max_time_s,
         max_nodes=partition.max_nodes,
+        billing_weights=partition.billing_weights,
+        notes=tuple(_weight_notes(partition)),
     )
+
+
+def _weight_notes(partition: Partition) -> Iterator[str]:
+    weights = partition.billing_weights
+    if weights and not any(weights.values()):
+        yield "Slurm's billing weights are all 0: fair share counts nothing here; prices are the rate card's"
 
 
 def _sums(nodes: tuple[Node, ...]) -> dict[str, dict[str | None, _Sum]]:
@@ -232,15 +244,19 @@ def _sum(members: list[tuple[_Kind, _Held]], gpu_type: str | None) -> _Sum:
 def _offer(base: Offer, gpu_type: str | None, total: _Sum, find: Finder, price: Pricer) -> Offer:
     fields: dict[str, Any] = total._asdict()
     if gpu_type is None:
-        fields |= _price(Resources(cpus=1), base.partition, price)
+        priced = _price(Resources(cpus=1), base.partition, price)
+        fields |= priced | {"notes": (*base.notes, *priced.get("notes", ()))}
         return msgspec.structs.replace(base, **fields)
     fields["gpu_type"] = gpu_type
     name = gpu_type or price.card.at(base.partition).gpu_model
     model = find(name)
-    notes: tuple[str, ...] = ()
+    notes = base.notes
     if model is None:
         said = f"GPU type {name!r} is not in the catalogue" if name else "Slurm does not say the GPU type"
-        notes = (f"{said}: its memory and speed are not known",)
+        notes = (
+            *notes,
+            f"{said}: its memory and speed are not known",
+        )
     else:
         fields |= {
             "gpu_model": model.key, "gpu_memory": model.memory_gib * GIB, "tflops": model.training_tflops,

@@ -204,3 +204,12 @@ def test_variant_of_a_measured_program_needs_one_calibration_only(launcher: Laun
     evidence = Evidence(others=(other,), job="mine", program="train.py")
     with pytest.raises(UsageError, match="one GPU type is enough"):
         launcher.choose(Need(gpus=1, work=Work(amount=100)), evidence)
+
+
+def test_guesses_that_may_well_be_wrong_are_told(launcher: Launcher) -> None:
+    """Where another GPU could be the cheaper one for all that is known, the advice is to measure."""
+    need = Need(gpus=1, work=Work(amount=36000), preemptible=False)
+    guessed = launcher.choose(need, measured(a100_40gb=1.0))
+    assert any("mlcost calibrate" in note and "h100" in note for note in guessed.notes)
+    sure = launcher.choose(need, measured(a100_40gb=1.0, h100=1.1))
+    assert not any("mlcost calibrate" in note for note in sure.notes)

@@ -105,3 +105,14 @@ def test_partition_that_is_down_is_not_offered(catalog: Catalog) -> None:
 def test_memory_is_in_bytes(launcher: Launcher) -> None:
     """The catalogue's GiB become bytes."""
     assert offer(launcher, "h100", "h100").gpu_memory == 80 * GIB
+
+
+def test_weights_of_zero_are_noted_and_do_not_make_a_price(catalog: Catalog) -> None:
+    """A partition that Slurm counts for nothing keeps the rate card's price, and says so."""
+    weights = {"cpu": Decimal(0), "gres/gpu": Decimal(0)}
+    free = msgspec.structs.replace(PARTITIONS[1], billing_weights=weights)
+    slurm = FakeSlurm(partitions=[free], nodes=NODES)
+    [offer] = [item for item in list_offers(read_market(slurm), catalog, CARD) if item.has_gpus]
+    assert offer.gpu_hour == Decimal("1.80")
+    assert offer.billing_weights == weights
+    assert "billing weights are all 0" in offer.notes[0]
