@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from mlcost_accounting.ledger.capacity_book import reservations_of
 from mlcost_accounting.ledger.overlap import overlapping_runs
 from mlcost_hpc.units import parse_tres
 
@@ -56,7 +57,7 @@ def compare(
         limits: account -> ``cpu`` and ``gpu`` minutes.
     """
     sums = _sums(ledger, cluster, start, end)
-    accounts = sorted({*sums, *sreport})
+    accounts = sorted({*sreport, *(account for account, mine in sums.items() if any(mine.used.values()))})
     rows = []
     for account in accounts:
         for resource in ("cpu", "gpu"):
@@ -93,7 +94,9 @@ class _Sums:
         sizes = {
             "runs that were requeued (rows that only --duplicates shows)": self.requeued[resource],
             "suspended time (Slurm takes it from CPUs only)": self.suspended[resource],
-            "runs in reservations (sreport also counts their idle time)": self.reserved[resource],
+            "time of reservations (what of it is unused sreport books on the users who may use them)": (
+                self.reserved[resource]
+            ),
             "runs still open (sreport counts them up to the last full hour)": self.open[resource],
         }
         named = [
@@ -118,8 +121,13 @@ def _sums(ledger: Ledger, cluster: str, start: int, end: int) -> dict[str, _Sums
             found.suspended[resource] += amount * paused
             if run["state"] in ("REQUEUED", "PREEMPTED", "NODE_FAIL"):
                 found.requeued[resource] += amount * seconds
-            if run["reservation"]:
-                found.reserved[resource] += amount * seconds
             if not run["closed"]:
                 found.open[resource] += amount * seconds
+    for held in reservations_of(ledger, cluster, start, end):
+        if held.maintenance:
+            continue
+        seconds = min(held.ended, end) - max(held.started, start)
+        for account, _ in held.holders:
+            # sreport knows only the CPUs of a reservation.
+            sums.setdefault(account, _Sums()).reserved["cpu"] += held.cpus * seconds
     return sums

@@ -12,6 +12,7 @@ import pytest
 from ledger_kit import LAYOUT, NOON, Books, row
 from mlcost_accounting.collect import DAY_S, Collector
 from mlcost_accounting.ingest import Ingest
+from mlcost_accounting.ledger.capacity_book import keep_reservations
 from mlcost_accounting.ledger.efficiency import keep_use, runs_without_use
 from mlcost_accounting.reconcile import compare
 
@@ -19,6 +20,7 @@ from mlcost_hpc.cli.collecting import check_private_data
 from mlcost_hpc.errors import SlurmCommandError, SlurmDownError, UsageError
 from mlcost_hpc.slurm.api import Version
 from mlcost_hpc.slurm.cluster_settings import ClusterSettings
+from mlcost_hpc.slurm.node_times import Reservation
 from mlcost_hpc.slurm.process import failure_of, run
 from mlcost_hpc.slurm.sacct_source import SacctSource, SacctText
 from mlcost_hpc.slurm.steps import parse_steps
@@ -172,7 +174,6 @@ nlp|ana|gres/gpu|7200
     [
         ({"State": "PREEMPTED"}, "requeued"),
         ({"Suspended": "00:30:00", "ElapsedRaw": 1800}, "suspended"),
-        ({"Reservation": "school"}, "reservations"),
         ({"State": "RUNNING", "End": "Unknown"}, "still open"),
     ],
 )
@@ -185,3 +186,18 @@ def test_t33_each_difference_between_the_totals_is_named(
     differing = [line for line in found if line.difference_s]
     assert differing
     assert all(words in " ".join(line.reasons) for line in differing)
+
+
+def test_t33_unused_time_of_a_reservation_is_named(books: Books) -> None:
+    """Sreport books it on the users who may use the reservation, here an hour of eight CPUs."""
+    books.take(row())
+    reservation = Reservation(
+        number=1, started=NOON, ended=NOON + 3600, name="school", nodes=("a100-2",), cpus=8,
+        associations=(9,), maintenance=False,
+    )  # fmt: skip
+    keep_reservations(books.ledger, "alpha", [reservation], {9: "nlp"}, str, NOON + 7200)
+    sreport = parse_sreport("nlp|ana|cpu|57600\nnlp|ana|gres/gpu|7200\n")
+    cpu, gpu = compare(books.ledger, "alpha", NOON, NOON + 3600, sreport, {})
+    assert (cpu.difference_s, gpu.difference_s) == (-28800, 0)
+    assert "reservations" in cpu.reasons[0]
+    assert "28800 s" in cpu.reasons[0]
