@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from decimal import Decimal
 from typing import TYPE_CHECKING, Protocol
 
@@ -94,24 +95,37 @@ class BudgetGuard:
 
     ::
 
-        guard = BudgetGuard(Decimal("25"), per_hour=Decimal("3.20"))
+        guard = BudgetGuard(Decimal("25"))
         for step in run.steps(total):
             ...
             guard.check(run)
 
+    All time counts at the price of the place where the run is: of a run that was moved to a dearer one the
+    guard stops it early rather than late.
+
     Args:
         limit: how much the run may cost over all its attempts, in the currency's unit.
-        per_hour: the price of all it holds.
+        per_hour: the price of all it holds; None = what the launcher says.
+        environment: for tests; the process environment otherwise.
 
     Raises:
-        UsageError: an amount is negative.
+        UsageError: an amount is negative, or nobody says the price.
     """
 
-    def __init__(self, limit: Decimal, *, per_hour: Decimal) -> None:
-        if limit < 0 or per_hour < 0:
+    def __init__(
+        self,
+        limit: Decimal,
+        *,
+        per_hour: Decimal | None = None,
+        environment: Mapping[str, str] = os.environ,
+    ) -> None:
+        price = price_from(environment) if per_hour is None else to_micros(per_hour)
+        if price is None:
+            raise UsageError(f"no price: submit with mlcost, set {PRICE_VARIABLE}, or give per_hour")
+        if limit < 0 or price < 0:
             raise UsageError("a budget and a price cannot be negative")
         self._limit = to_micros(limit)
-        self._per_hour = to_micros(per_hour)
+        self._per_hour = price
 
     def check(self, run: Spender) -> None:
         """Stop the run after this step if what it has cost has reached the limit."""

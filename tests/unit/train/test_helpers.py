@@ -3,6 +3,7 @@
 import os
 from decimal import Decimal
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -222,6 +223,19 @@ def test_a_spent_budget_saves_and_leaves_with_exit_code_4(tmp_path):
     assert (first.reason, second.reason) == ("budget", "budget")
     assert not (tmp_path / "requeue-me").exists()
     assert not (tmp_path / "finished.json").exists()
+
+
+def test_budget_guard_knows_the_launchers_price():
+    """In a job of the launcher the guard needs the limit only; elsewhere it says how to name the price."""
+    stops = []
+    run = SimpleNamespace(elapsed_s=3600.0, stop_for_budget=stops.append)
+    environment = {"MLCOST_PRICE_PER_HOUR": "3.712000"}
+    BudgetGuard(Decimal("3.72"), environment=environment).check(run)
+    assert stops == []
+    BudgetGuard(Decimal("3.71"), environment=environment).check(run)
+    assert stops == ["budget spent: 3.71 of 3.71"]
+    with pytest.raises(UsageError, match="MLCOST_PRICE_PER_HOUR"):
+        BudgetGuard(Decimal(1), environment={})
 
 
 def test_staging_copies_once_and_again_only_when_the_source_changed(tmp_path):
