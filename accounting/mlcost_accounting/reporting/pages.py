@@ -118,7 +118,7 @@ def show_days(period: Period) -> str:
 
 def show_lasting(status: BudgetStatus) -> Markup:
     """Return whether a budget lasts, in a sentence whose dates are not broken over two lines."""
-    sentence = escape(lasting(status))
+    sentence = str(escape(lasting(status)))  # a plain text again: joined as Markup, what is put in is escaped
     return Markup(_DATE.sub(r'<span class="date">\g<0></span>', sentence))  # noqa: S704  # escaped above
 
 

@@ -158,11 +158,27 @@ def test_a_groups_page_counts_those_below_it(make_client: Callable[..., TestClie
 
 @pytest.mark.parametrize(
     ("number", "text"),
-    [(None, "new"), (0.0, "0 %"), (0.04, "0 %"), (0.06, "+0.1 %"), (-16.4, "−16 %"), (899.0, "+899 %"), (1700.0, "×18")],  # noqa: RUF001
+    [
+        (None, "new"),
+        (0.0, "0 %"),
+        (0.04, "0 %"),
+        (0.06, "+0.1 %"),
+        (-16.4, "−16 %"),  # noqa: RUF001
+        (899.0, "+899 %"),
+        (1700.0, "×18"),  # noqa: RUF001
+    ],
 )
 def test_changes_read_well(number: float | None, text: str) -> None:
     """Per cent with a sign; from tenfold on a factor, which says more than thousands of per cent."""
     assert show_change(number) == text
+
+
+def test_a_sentence_of_dates_is_text_and_not_markup(make_client: Callable[..., TestClient]) -> None:
+    """The dates of whether a budget lasts stay whole on a narrow screen, and no tag shows as text."""
+    for page in ("/", "/budgets"):
+        text = make_client("root").get(page).text
+        assert '<span class="date">20' in text
+        assert "&lt;span" not in text
 
 
 def test_ranges_and_headlines_read_well() -> None:
