@@ -2,57 +2,77 @@
 
 from __future__ import annotations
 
+from textwrap import wrap
 from typing import TYPE_CHECKING
 
 from mlcost_hpc.cli.offers import weights_text
 from mlcost_hpc.cli.output import printable
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from mlcost_hpc.launch.choose import Candidate, Choice
 
 _MOST = 12
-_HEAD = (
-    f"  {'partition':<12} {'GPUs':<15} {'per hour':>9} {'hours':>8} {'wait':>6} {'stops':>6} "
-    f"{'result in':>9} {'cost':>10}  {'on time':>7}"
+_WIDTH = 100
+_FIGURES = (
+    f"{'per hour':>9} {'hours':>8} {'wait':>6} {'stops':>6} {'result in':>9} {'cost':>10} {'on time':>7}"
 )
 
 
 def explain_choice(choice: Choice, currency: str) -> str:
     """Return the explanation of a choice, at most 100 columns wide."""
-    return "\n".join(printable(line) for line in _lines(choice, currency))
+    lines = (printable(line) for line in _lines(choice, currency))
+    return "\n".join(part for line in lines for part in _folded(line))
+
+
+def _folded(line: str) -> list[str]:
+    """Return a line, as several where it is wider than the page."""
+    if len(line) <= _WIDTH:
+        return [line]
+    return wrap(line, _WIDTH, subsequent_indent=" " * 13, drop_whitespace=True, replace_whitespace=False)
 
 
 def _lines(choice: Choice, currency: str) -> Iterator[str]:
     yield f"What fits, best first (prices in {currency}; 'result in' counts waiting and requeueing):"
-    yield _HEAD
-    for candidate in choice.ranked[:_MOST]:
-        yield _row(candidate)
+    yield from _table(choice.ranked[:_MOST])
     if len(choice.ranked) > _MOST:
         yield f"  ... and {len(choice.ranked) - _MOST} more"
     yield from _terms(choice.best, currency)
     if choice.late:
         yield f"Hardly in time (wanted: {choice.need.deadline_probability:.0%}):"
-        yield from (_row(candidate) for candidate in choice.late[:_MOST])
+        yield from _table(choice.late[:_MOST])
     if choice.rejected:
         yield "What does not fit:"
-        for item in choice.rejected[:_MOST]:
+        shown = choice.rejected[:_MOST]
+        wide = max(len(item.offer.partition) for item in shown)
+        for item in shown:
             more = f" (and {len(item.misses) - 1} more)" if len(item.misses) > 1 else ""
-            yield f"  {item.offer.partition:<12} {item.offer.label:<15} {item.misses[0].why}{more}"
+            yield f"  {item.offer.partition:<{wide}}  {item.offer.label:<12} {item.misses[0].why}{more}"
         if len(choice.rejected) > _MOST:
             yield f"  ... and {len(choice.rejected) - _MOST} more"
     yield from (f"Note: {note}" for note in choice.notes)
 
 
-def _row(candidate: Candidate) -> str:
-    offer, expected = candidate.offer, candidate.forecast
-    gpus = f"{candidate.gpus} x {offer.label}" if candidate.gpus else "none"
+def _table(candidates: Sequence[Candidate]) -> Iterator[str]:
+    partition = max(9, *(len(item.offer.partition) for item in candidates))
+    gpus = max(4, *(len(_gpus(item)) for item in candidates))
+    yield f"  {'partition':<{partition}} {'GPUs':<{gpus}} {_FIGURES}"
+    for item in candidates:
+        yield f"  {item.offer.partition:<{partition}} {_gpus(item):<{gpus}} {_figures(item)}"
+
+
+def _gpus(candidate: Candidate) -> str:
+    return f"{candidate.gpus} x {candidate.offer.label}" if candidate.gpus else "none"
+
+
+def _figures(candidate: Candidate) -> str:
+    expected = candidate.forecast
     chance = "-" if expected.on_time is None else f"{expected.on_time:.0%}"
     return (
-        f"  {offer.partition:<12} {gpus:<15} {candidate.per_hour:>9.4f} {expected.hours:>8.2f} "
+        f"{candidate.per_hour:>9.4f} {expected.hours:>8.2f} "
         f"{hours(expected.wait.seconds / 3600):>6} {expected.running.stops:>6.2f} "
-        f"{hours(expected.to_result_h):>9} {expected.cost:>10.4f}  {chance:>7}"
+        f"{hours(expected.to_result_h):>9} {expected.cost:>10.4f} {chance:>7}"
     )
 
 

@@ -91,7 +91,7 @@ def _row(offer: Offer, currency: str) -> dict[str, Any]:
 def weights_text(offer: Offer) -> str:
     """Return Slurm's billing weights as its settings file would say them: ``cpu=0.25,mem=0.02G``."""
     return ",".join(
-        f"{name}={weight * 1024:.4g}G" if name == "mem" else f"{name}={weight:.4g}"
+        f"{name}={float(weight * 1024):.4g}G" if name == "mem" else f"{name}={float(weight):.4g}"
         for name, weight in offer.billing_weights.items()
     )
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from decimal import Decimal
+from decimal import ROUND_CEILING, Decimal
 from statistics import NormalDist
 from typing import TYPE_CHECKING
 
@@ -190,7 +190,8 @@ def _ranked(
         least = min(on_time, key=lambda item: item.forecast.cost)
         raise BudgetError(
             f"the budget is {need.budget}; the cheapest that fits is {least.offer.partition} with "
-            f"{_gpus_of(least)}, expected to cost {least.forecast.cost:.4f}"
+            f"{_gpus_of(least)}, expected to cost {least.forecast.cost:.4f}. "
+            f"Possible with --budget {_rounded_up(least.forecast.cost)}"
         )
     return Choice(
         need=need,
@@ -227,6 +228,10 @@ def _chance_of_less(one: Forecast, other: Forecast) -> float:
         math.log(item.cost_high * item.cost_low) / 2 if item.cost_low else 0.0 for item in (one, other)
     ]
     return NormalDist().cdf((middles[1] - middles[0]) / max(math.hypot(*spreads), 1e-9))
+
+
+def _rounded_up(amount: Decimal) -> Decimal:
+    return amount.quantize(Decimal("0.01"), rounding=ROUND_CEILING)
 
 
 def _gpus_of(candidate: Candidate) -> str:

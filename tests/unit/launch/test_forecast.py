@@ -167,6 +167,8 @@ def test_too_small_a_budget_names_the_cheapest(launcher: Launcher) -> None:
     with pytest.raises(BudgetError, match="cheapest that fits is spot with 1 x") as caught:
         launcher.choose(Need(gpus=1, work=TEN_HOURS, budget=Decimal(1)))
     assert caught.value.exit_code == 4
+    enough = Decimal(str(caught.value).rpartition("--budget ")[2])
+    assert launcher.choose(Need(gpus=1, work=TEN_HOURS, budget=enough)).ranked
 
 
 def test_time_limit_is_close_to_the_run_time(launcher: Launcher) -> None:
