@@ -92,6 +92,20 @@ class BudgetSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     ] = 1000
 
 
+class RequeueSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How often a job is requeued by its batch script, by what stopped it; 0 = never."""
+
+    preemptions: Annotated[int, _Doc(description="When another job needs the place.", ge=0)] = 100
+    timeouts: Annotated[int, _Doc(description="At the end of the time limit.", ge=0)] = 20
+    signals: Annotated[int, _Doc(description="After any other signal.", ge=0)] = 10
+    errors: Annotated[
+        int, _Doc(description="After a failure, if the run had saved more than it began with.", ge=0)
+    ] = 2
+    stalls: Annotated[
+        int, _Doc(description="Attempts in a row that may end where they began, before the chain ends.", ge=1)
+    ] = 3
+
+
 class WebSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The web pages: who signs in how, and who sees what."""
 
@@ -118,6 +132,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         slurm: how Slurm is asked.
         paths: where things are.
         budgets: how budgets reach Slurm.
+        requeue: how often jobs are requeued.
         web: the web pages.
         gpu_aliases: GRES type name of this site -> GPU model, where the catalogue's is wrong or missing.
     """
@@ -126,6 +141,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     slurm: SlurmSettings = SlurmSettings()
     paths: PathSettings = PathSettings()
     budgets: BudgetSettings = BudgetSettings()
+    requeue: RequeueSettings = RequeueSettings()
     web: WebSettings = WebSettings()
     gpu_aliases: Annotated[
         Mapping[str, str],

@@ -5,10 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from mlcost_hpc.launch.access import current_user
 from mlcost_hpc.launch.launcher import Launcher
 from mlcost_hpc.launch.list_prices import CURRENCY, list_price_card
 from mlcost_hpc.launch.render import Templates
+from mlcost_hpc.launch.script import Budgets
 from mlcost_hpc.rates import load_rates
 
 if TYPE_CHECKING:
@@ -51,4 +54,5 @@ def assemble(settings: Settings, slurm: Slurm, catalog: Catalog, rates: Path | N
         timeout_s=settings.slurm.timeout_s,
         user=current_user(),
         cluster=settings.slurm.cluster,
+        budgets=Budgets(**msgspec.structs.asdict(settings.requeue)),
     )

@@ -68,6 +68,7 @@ class Launcher(ScriptMaker):
         timeout_s: seconds after which sbatch is given up.
         user: who submits; None = whoever, so that no partition is barred.
         cluster: name for ``sbatch --clusters`` on a multi-cluster site; None = the local cluster.
+        budgets: how often jobs may be requeued.
     """
 
     def __init__(
@@ -82,8 +83,10 @@ class Launcher(ScriptMaker):
         timeout_s: float = 60.0,
         user: User | None = None,
         cluster: str | None = None,
+        budgets: Budgets = Budgets(),  # noqa: B008 - frozen
     ) -> None:
         self.user = user
+        self._budgets = budgets
         self.slurm = slurm
         self.catalog = catalog
         self.card = card
@@ -320,7 +323,7 @@ class Launcher(ScriptMaker):
 
     def _completed(self, script: JobScript, choice: Choice) -> JobScript:
         settings = self.market.settings
-        script = msgspec.structs.replace(script, kill_wait_s=settings.kill_wait_s)
+        script = msgspec.structs.replace(script, kill_wait_s=settings.kill_wait_s, budgets=self._budgets)
         sure = sure_place(choice) if choice.need.deadline_s is not None else None
         if sure is None:
             return script

@@ -9,12 +9,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mlcost_hpc.catalog import Catalog
+from mlcost_hpc.config import load_settings
 from mlcost_hpc.errors import ConfigError, UsageError
 from mlcost_hpc.launch.array import ArrayOrder
+from mlcost_hpc.launch.assemble import assemble
 from mlcost_hpc.launch.launcher import Launcher
 from mlcost_hpc.launch.need import Need
 from mlcost_hpc.launch.render import Templates, quote_comment, quote_sbatch, quote_shell
 from mlcost_hpc.launch.script import JobScript
+from mlcost_hpc.slurm.fake import FakeSlurm
 from tests.unit.launch.conftest import GIB
 
 GOLDEN = Path(__file__).parents[2] / "golden"
@@ -132,3 +136,17 @@ def test_options_cannot_smuggle_lines_in(launcher: Launcher) -> None:
     )
     with pytest.raises(UsageError, match="value of --constraint"):
         launcher.array_script(order, launcher.choose(Need(cpus=2, time_s=600)))
+
+
+def test_budgets_of_the_settings_are_in_the_script(
+    slurm: FakeSlurm, catalog: Catalog, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """How often a job is requeued is the site's or the user's word."""
+    path = tmp_path / "mlcost.toml"
+    path.write_text("[requeue]\nerrors = 0\npreemptions = 7\n")
+    monkeypatch.setenv("MLCOST_STATE", str(tmp_path / "state"))
+    launcher = assemble(load_settings(path), slurm, catalog)
+    choice = launcher.choose(Need(gpus=1, time_s=36000))
+    text = launcher.render(launcher.script(["true"], choice, name="job", run_dir=tmp_path))
+    assert "budget=0" in text
+    assert "budget=7" in text
