@@ -94,6 +94,11 @@ class Workshop:
     controls: dict[str, Path] = field(default_factory=dict)
     cache: dict[Any, Any] = field(default_factory=dict)
 
+    def note(self, remark: str) -> None:
+        """Add a remark, once."""
+        if remark not in self.notes:
+            self.notes.append(remark)
+
     def path(self, name: str) -> Path:
         """Return a path in the scratch folder that no file has yet."""
         count = 0

@@ -56,7 +56,7 @@ def apply(subject: Subject, rung: Rung, shop: Workshop) -> Subject:
         quantizer.process()
     target = shop.path(f"int{options.bits}")
     onnx.save(quantizer.model.model, str(target))
-    shop.notes.append(f"int{options.bits} weights save space, not time: no speed-up above batch 1")
+    shop.note(f"int{options.bits} weights save space, not time: no speed-up above batch 1")
     return Subject(onnx=target)
 
 

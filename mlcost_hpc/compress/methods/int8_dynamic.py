@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from mlcost_hpc.compress.methods.base import Method, NotApplicableError, Options, Rung, Subject, Workshop
 from mlcost_hpc.compress.methods.quiet import quiet
-from mlcost_hpc.compress.methods.ready import ready
+from mlcost_hpc.compress.methods.ready import note_processor, ready
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -62,6 +62,7 @@ def apply(subject: Subject, rung: Rung, shop: Workshop) -> Subject:
     source, facts = ready(subject.onnx, shop)
     if not any(facts.weights.get(op) for op in options.ops):
         raise NotApplicableError(f"no layer with constant weights among {', '.join(options.ops)}")
+    note_processor(shop)
     target = shop.path("int8-dynamic")
     with quiet():
         quantize_dynamic(

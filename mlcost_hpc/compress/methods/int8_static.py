@@ -12,7 +12,7 @@ import msgspec
 
 from mlcost_hpc.compress.methods.base import Method, NotApplicableError, Options, Rung, Subject, Workshop
 from mlcost_hpc.compress.methods.quiet import quiet
-from mlcost_hpc.compress.methods.ready import ready
+from mlcost_hpc.compress.methods.ready import note_processor, ready
 from mlcost_hpc.compress.methods.sensitivity import most_sensitive
 
 if TYPE_CHECKING:
@@ -91,6 +91,7 @@ def apply(subject: Subject, rung: Rung, shop: Workshop) -> Subject:
     if not any(facts.weights.get(op) for op in HEAVY):
         raise NotApplicableError(f"no layer with constant weights among {', '.join(HEAVY)}")
     exclude = most_sensitive(source, shop, options.exclude_worst) if options.exclude_worst else []
+    note_processor(shop)
     target = shop.path("int8-static")
     reader = Reader(shop.calibration)
     with quiet():

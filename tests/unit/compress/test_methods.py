@@ -1,5 +1,6 @@
 """The compression methods on small models."""
 
+import dataclasses
 from pathlib import Path
 
 import numpy as np
@@ -231,3 +232,14 @@ def test_half_precision_reaches_weights_in_constant_nodes_and_branches(tmp_path:
             for model in (before, after)
         )
         assert closeness(one, other)[0] < 1e-3
+
+
+@pytest.mark.parametrize(("flag", "notes"), [("avx2", 1), ("avx512_vnni", 0)])
+def test_int8_on_a_processor_without_vnni_is_noted_once(
+    tmp_path: Path, linear: Path, flag: str, notes: int
+) -> None:
+    """Whoever sees a small speed-up must know that the processor is the reason."""
+    shop = dataclasses.replace(workshop(tmp_path), processor_flags=frozenset({flag}))
+    apply("int8-dynamic", linear, shop)
+    apply("int8-dynamic", linear, shop, rung=1)
+    assert sum("VNNI" in note for note in shop.notes) == notes
