@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import date
 from decimal import Decimal
 from itertools import product
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
 import pytest
@@ -24,7 +25,7 @@ from mlcost_accounting.spans import joined, within, without
 
 from mlcost_hpc.errors import LedgerError, RateError
 from mlcost_hpc.rate_rules import PartitionRate
-from mlcost_hpc.rates import RateCard
+from mlcost_hpc.rates import RateCard, load_rates
 from mlcost_hpc.slurm.node_times import Membership, Outage, Reservation
 
 if TYPE_CHECKING:
@@ -92,6 +93,21 @@ def test_a_reservation_is_charged_by_the_cards_rule(
     )
     tell(books, reservation())
     assert charged(books) == costs
+
+
+def test_the_published_policy_that_charges_reservations_in_full(make_books: Callable[..., Books]) -> None:
+    """By NERSC's policy two whole nodes reserved for two hours are four node hours, idle or not."""
+    cards = Path(__file__).parents[3] / "accounting" / "config" / "cards"
+    books = make_books(load_rates(cards / "node-hours-qos.toml"))
+    books.take(row(Account="vision", Partition="regular", Reservation="school", AllocTRES="cpu=8,node=1"))
+    whole = NodeKind("cpu=8,node=1", ("regular",))
+    facts.keep_nodes(books.ledger, "alpha", {"a100-1": whole, "a100-2": whole}, NOON)
+    both = reservation(nodes=("a100-1", "a100-2"), cpus=16)
+    facts.keep_reservations(books.ledger, "alpha", [both], ACCOUNTS, str, NOON + 9 * HOUR)
+    with books.ledger.transaction():
+        charge_reservations(books.ledger, books.kinds.rater)
+    books.ledger.refresh()
+    assert charged(books) == {"nlp": "4.000000", "vision": "0.000000"}
 
 
 def test_a_jobs_time_after_the_reservation_is_none_of_it(make_books: Callable[..., Books]) -> None:
