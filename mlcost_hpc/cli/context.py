@@ -100,14 +100,16 @@ class Context:
     def launcher(self, rates: Path | None) -> Launcher:
         """Return the launcher of this cluster with today's prices and the site's templates.
 
-        Without a rate card it works with list prices, and says so on stderr.
+        Without a rate card it works with list prices, and says so on stderr: once at length, then in a word.
 
         Raises:
             ConfigError: when the rate card is wrong.
         """
         from mlcost_hpc.launch.assemble import NO_RATES, assemble
+        from mlcost_hpc.launch.record import is_first_time
 
         launcher = assemble(self.settings, self.slurm, self.catalog, rates)
         if rates is None and self.settings.paths.rates is None:
-            click.echo(f"mlcost: {NO_RATES}", err=True)
+            said = NO_RATES if is_first_time("no-rates") else "no rate card: list prices"
+            click.echo(f"mlcost: {said}", err=True)
         return launcher

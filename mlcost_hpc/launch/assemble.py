@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from mlcost_hpc.slurm.api import Slurm
 
 NO_RATES = (
-    "no rate card (--rates, or paths.rates in the settings file): prices are the middle of public clouds' "
-    "list prices, for comparing only"
+    "no rate card: prices are the middle of public clouds' list prices, for comparing only. What does an "
+    "hour cost here? Write it into a rate card and name that in paths.rates of the settings, or with --rates"
 )
 """What a person is told when a launcher works with list prices."""
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -102,6 +103,22 @@ def state_folder(environ: Mapping[str, str] | None = None) -> Path:
     """Return the user's own folder for what is kept between commands."""
     home = (os.environ if environ is None else environ).get("MLCOST_STATE")
     return Path(home) if home else platformdirs.user_state_path("mlcost")
+
+
+def is_first_time(what: str, environ: Mapping[str, str] | None = None) -> bool:
+    """Tell whether this user is to be told something for the first time; from then on it is not.
+
+    Args:
+        what: a short name.
+        environ: the environment; None = this process's.
+    """
+    mark = state_folder(environ) / "told" / what
+    if mark.exists():
+        return False
+    with suppress(OSError):  # then it is told again
+        mark.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        mark.touch()
+    return True
 
 
 def utc_now() -> str:

@@ -6,7 +6,14 @@ import msgspec
 import pytest
 
 from mlcost_hpc.errors import MlcostError, UsageError
-from mlcost_hpc.launch.record import FILE, VERSION, fingerprint, program_fingerprint, read_submission
+from mlcost_hpc.launch.record import (
+    FILE,
+    VERSION,
+    fingerprint,
+    is_first_time,
+    program_fingerprint,
+    read_submission,
+)
 
 
 @pytest.fixture
@@ -62,3 +69,13 @@ def test_damaged_record_is_told_with_its_path(tmp_path: Path) -> None:
     (tmp_path / FILE).write_text('{"version": 2, "job_')
     with pytest.raises(MlcostError, match=r"submission\.json cannot be read"):
         read_submission(tmp_path)
+
+
+def test_what_was_told_is_not_told_again(tmp_path: Path) -> None:
+    """A question to the user is asked once; where that cannot be kept, it is asked again."""
+    environ = {"MLCOST_STATE": str(tmp_path / "state")}
+    assert [is_first_time("no-rates", environ) for _ in range(2)] == [True, False]
+    assert is_first_time("another", environ)
+    (tmp_path / "file").touch()
+    nowhere = {"MLCOST_STATE": str(tmp_path / "file" / "state")}
+    assert [is_first_time("no-rates", nowhere) for _ in range(2)] == [True, True]
