@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import date
 from decimal import Decimal
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hypothesis import given
@@ -16,6 +17,7 @@ from mlcost_accounting.spend import Tiers, spread
 
 from mlcost_hpc.catalog import load_catalog
 from mlcost_hpc.rate_rules import Tier
+from mlcost_hpc.rates import load_rates
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -83,3 +85,18 @@ def test_an_account_pays_less_once_it_spent_enough(make_books: Callable[..., Boo
     costs = [line["cost"] for line in usage(books.ledger, ["day"])]
     assert costs == ["4.800000", "4.800000", "2.600000", "2.400000", "0.800000"]
     assert sum(map(Decimal, costs)) == 10 + 5 + Decimal("0.4")
+
+
+def test_the_ready_made_card_with_spend_tiers(make_books: Callable[..., Books]) -> None:
+    """Caltech: of 28,000 at list price 5,000 in full, 15,000 at 80 %, 8,000 at half; October begins anew."""
+    cards = Path(__file__).parents[3] / "accounting" / "config" / "cards"
+    books = make_books(load_rates(cards / "spend-tiers.toml"))
+    hold_prices(books.ledger, books.kinds, "tiers")
+    held = {"AllocTRES": "cpu=10000,node=100", "ElapsedRaw": 360_000, "TimelimitRaw": ""}
+    spring, autumn = NOON + 90 * 86400, NOON + 300 * 86400
+    starts = (spring, spring + 40 * 86400, autumn)
+    costs = []
+    for number, start in enumerate(starts, 1):
+        books.take(row(DBIndex=number, Submit=start, Start=start, End=start + 360_000, **held))
+        costs.append(books.cost())
+    assert costs == [12_200_000_000, 21_000_000_000, 33_200_000_000]
