@@ -33,7 +33,7 @@ def ready(source: Path, shop: Workshop) -> tuple[Path, OnnxFacts]:
 
 
 def note_processor(shop: Workshop) -> None:
-    """Note where int8 gains less than elsewhere: it is products of 8 bits in one instruction that are fast."""
+    """Note where int8 gains less than elsewhere, for want of products of 8 bits in one instruction."""
     found = node_class(shop.processor_flags)
     if found not in EXACT_INT8:
         shop.note(f"measured on {found}, without VNNI: int8 is faster on processors that have it")
