@@ -66,6 +66,11 @@ def run(plan: Path, retry_failed: bool) -> None:
     metavar="PARTITION",
     help="Afterwards time each model's front again there, alone on nodes.",
 )
+@click.option(
+    "--over-budget",
+    metavar="REASON",
+    help="Submit although a budget refuses; the reason goes into the comment.",
+)
 @rates_option
 @click.pass_obj
 def submit(
@@ -83,12 +88,15 @@ def submit(
     retry_failed: bool,
     first_stage: bool,
     then_measure: str | None,
+    over_budget: str | None,
     rates: Path | None,
 ) -> None:
     """Submit what is missing of a plan as array jobs, to the cheapest nodes that fit.
 
-    What is finished, queued or running is left alone; what ran out of memory gets twice as much.
+    What is finished, queued or running is left alone; what ran out of memory gets twice as much. Exit code 4
+    when a budget refuses.
     """
+    from mlcost_hpc.cli.compress_gate import obey_for_batch
     from mlcost_hpc.compress.submissions import names_of
     from mlcost_hpc.compress.submit import Orders, submit_measurements
     from mlcost_hpc.compress.submit import submit as send
@@ -110,6 +118,7 @@ def submit(
         qos=qos,
     )
     orders = Orders(need=need, per_index=per_index, throttle=throttle, first_stage=first_stage)
+    orders = obey_for_batch(context, launcher, batch, manifest, orders, over_budget)
     sent = send(batch, manifest, launcher, orders)
     if then_measure:
         tasks = [item for item in sent if item.kind == "task"]
