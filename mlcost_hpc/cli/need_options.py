@@ -70,7 +70,9 @@ _OPTIONS = (
     click.option("--nodes", type=click.IntRange(min=1), help="Nodes; else as few as the GPUs need."),
     click.option("--cpus", type=click.IntRange(min=1), help="CPUs per GPU, or of a job without GPUs."),
     click.option("--mem", metavar="SIZE", help="Main memory per node, e.g. 64G."),
-    click.option("--work", help="What there is to do: 20000steps, 10h@v100 (on one such GPU), 1e21flop."),
+    click.option(
+        "--work", help="What there is to do: 20000steps, 5e6samples@256 (a step), 10h@v100, 1e21flop."
+    ),
     click.option("--deadline", help="When it must be done: 2d from now, or 2026-12-24T18:00."),
     click.option("--budget", metavar="MONEY", help="Most it may be expected to cost."),
     click.option("--hour-value", metavar="MONEY", help="What an hour less of waiting is worth to you."),

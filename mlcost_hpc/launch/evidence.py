@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from mlcost_hpc.slurm.cluster_settings import ClusterSettings
 
 
+_DAY_S = 86400.0  # a queue of yesterday is known half as well as one of this hour
+
+
 class Evidence(msgspec.Struct, frozen=True, kw_only=True):
     """Everything a choice rests on besides need, offers and prices.
 
@@ -30,6 +33,7 @@ class Evidence(msgspec.Struct, frozen=True, kw_only=True):
         costs: what stopping costs this job.
         kill_wait_s: seconds between the last TERM and KILL.
         requeue_delay_s: seconds a requeued job waits before it may start again.
+        doubt: factor by which intervals of wait and preemption are wider because the past is old.
         notes: what is missing, for a person.
     """
 
@@ -41,6 +45,7 @@ class Evidence(msgspec.Struct, frozen=True, kw_only=True):
     costs: Costs = Costs()
     kill_wait_s: int = 30
     requeue_delay_s: int = 121
+    doubt: float = 1.0
     notes: tuple[str, ...] = ()
 
 
@@ -67,6 +72,7 @@ def gather_evidence(
         costs=costs or Costs(),
         kill_wait_s=settings.kill_wait_s,
         requeue_delay_s=settings.requeue_delay_s,
+        doubt=1.0 if history is None else 1.0 + history.age_s / _DAY_S,
         notes=tuple(_notes(settings, history)),
     )
 

@@ -140,8 +140,12 @@ def forecast(
         evidence: the past and what stopping costs.
     """
     here = evidence.past.get(offer.partition, NOTHING)
-    wait = expect_wait(offer, shape, here)
-    stops = expect_interruptions(offer, here)
+    wait, stops = expect_wait(offer, shape, here), expect_interruptions(offer, here)
+    if evidence.doubt > 1:
+        wait = msgspec.structs.replace(wait, low=wait.low / evidence.doubt, high=wait.high * evidence.doubt)
+        stops = msgspec.structs.replace(
+            stops, low=stops.low / evidence.doubt, high=stops.high * evidence.doubt
+        )
     saved = saved_in_time(offer, evidence.costs, evidence.kill_wait_s)
     work_h = (need.time_s or DEFAULT_LIMIT_S) / HOUR
     spread, above_middle = 0.0, 1.0

@@ -54,11 +54,13 @@ class History(msgspec.Struct, frozen=True, kw_only=True):
         samples: runs that started.
         taken: UTC seconds when they were asked for.
         note: why there are none, or what is missing; empty when all is well.
+        age_s: how much older they are than they should be, seconds.
     """
 
     samples: tuple[Sample, ...] = ()
     taken: int = 0
     note: str = "no history was asked for"
+    age_s: int = 0
 
 
 def read_history(slurm: Slurm, path: Path, now: int | None = None) -> History:
@@ -81,8 +83,9 @@ def read_history(slurm: Slurm, path: Path, now: int | None = None) -> History:
     except SlurmError as error:
         if kept is None:
             return History(note=f"no history: {error}")
-        hours = (moment - kept.taken) // 3600
-        return msgspec.structs.replace(kept, note=f"history is {hours} h old: {error}")
+        age_s = moment - kept.taken
+        said = f"history is {age_s // 3600} h old, intervals are wider for it: {error}"
+        return msgspec.structs.replace(kept, note=said, age_s=age_s)
     history = History(samples=tuple(samples_of(answer.runs))[-_MOST_SAMPLES:], taken=moment, note="")
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     temporary = path.with_name(f".{path.name}.{moment}")

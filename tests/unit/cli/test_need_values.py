@@ -32,18 +32,34 @@ def test_other_gpus_are_refused(text: str) -> None:
     ("text", "amount", "unit", "model"),
     [
         ("20000steps", 20000, "steps", ""),
+        ("2.56e6samples@256", 10000, "steps", ""),
         ("1e21flop", 1e21, "flop", ""),
         ("10h@V100", 10, "hours", "v100"),
         ("2.5h@nvidia_h100_80gb_hbm3", 2.5, "hours", "h100"),
     ],
 )
-def test_work_is_steps_flop_or_hours_on_a_gpu(text: str, amount: float, unit: str, model: str) -> None:
-    """The three ways to say how much there is to do."""
+def test_work_is_steps_samples_flop_or_hours_on_a_gpu(
+    text: str, amount: float, unit: str, model: str
+) -> None:
+    """The four ways to say how much there is to do."""
     work = parse_work(text, load_catalog())
     assert (work.amount, work.unit, work.gpu_model) == (amount, unit, model)
 
 
-@pytest.mark.parametrize("text", ["10h", "10steps@v100", "0steps", "h@v100", "10h@gizmo", "many"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "10h",
+        "10steps@v100",
+        "0steps",
+        "h@v100",
+        "10h@gizmo",
+        "many",
+        "9samples",
+        "9samples@0",
+        "9samples@v100",
+    ],
+)
 def test_other_work_is_refused(text: str) -> None:
     """Hours need a GPU that is known, steps none, and there must be something to do."""
     with pytest.raises(UsageError, match="work "):

@@ -215,3 +215,16 @@ def test_guesses_that_may_well_be_wrong_are_told(launcher: Launcher) -> None:
     assert any("mlcost calibrate" in note and "h100" in note for note in guessed.notes)
     sure = launcher.choose(need, measured(a100_40gb=1.0, h100=1.1))
     assert not any("mlcost calibrate" in note for note in sure.notes)
+
+
+def test_old_history_widens_the_intervals(launcher: Launcher) -> None:
+    """A past that is a day older than it should be doubles the ends of the intervals, and moves no middle."""
+    past = by_partition([sample(wait_s=600, preempted=number < 5) for number in range(30)])
+    need = Need(gpus=1, work=TEN_HOURS, partitions=("spot",), gpu_types=("h100",))
+    fresh, old = (
+        launcher.choose(need, Evidence(past=past, doubt=doubt)).best.forecast for doubt in (1.0, 2.0)
+    )
+    assert old.wait.high == 2 * fresh.wait.high
+    assert old.interruptions.high == 2 * fresh.interruptions.high
+    assert old.cost_high > fresh.cost_high
+    assert old.cost == fresh.cost

@@ -42,6 +42,7 @@ def test_old_history_is_better_than_none_and_says_so(tmp_path: Path) -> None:
     history = read_history(down, path, NOW + 5 * 3600)
     assert len(history.samples) == 1
     assert "history is 5 h old" in history.note
+    assert history.age_s // 3600 == 5
     assert "no history: sacct did not answer" in read_history(down, tmp_path / "other.json", NOW).note
 
 
