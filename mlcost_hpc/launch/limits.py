@@ -17,7 +17,7 @@ from mlcost_hpc.launch.rights import line_of
 from mlcost_hpc.units import format_duration, format_memory
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
     from mlcost_hpc.launch.need import Need
     from mlcost_hpc.launch.offers import Offer
@@ -82,7 +82,7 @@ def wall_of(limits: Iterable[Limit]) -> int | None:
     return min((item.most for item in limits if item.kind == "wall"), default=None)
 
 
-def over_limits(limits: Iterable[Limit], gpu_type: str, shape: Shape, time_s: int) -> Iterator[Miss]:
+def over_limits(limits: Collection[Limit], gpu_type: str, shape: Shape, time_s: int) -> Iterator[Miss]:
     """Yield every limit that a job exceeds.
 
     Args:
@@ -91,6 +91,8 @@ def over_limits(limits: Iterable[Limit], gpu_type: str, shape: Shape, time_s: in
         shape: what it asks of each node.
         time_s: its time limit.
     """
+    if not limits:
+        return
     gpus = {"gres/gpu": shape.gpus, f"gres/gpu:{gpu_type}": shape.gpus}
     node = {"cpu": shape.cpus, "mem": shape.memory, **gpus}
     whole = {name: amount * shape.nodes for name, amount in node.items()} | {"node": shape.nodes}
