@@ -9,8 +9,8 @@ from __future__ import annotations
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from mlcost_accounting.charge import Span
 from mlcost_accounting.dims import Dims
-from mlcost_accounting.rating import Span
 from mlcost_hpc.errors import RateError
 from mlcost_hpc.slurm.repeated import together
 

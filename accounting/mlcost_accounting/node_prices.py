@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from mlcost_accounting.rating import Span
+from mlcost_accounting.charge import Span
 from mlcost_hpc.errors import RateError
 from mlcost_hpc.money import MICROS
 

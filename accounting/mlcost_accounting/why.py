@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from mlcost_accounting.charge import Span
 from mlcost_accounting.ledger.lookup import find_runs, run_charges, run_problem
 from mlcost_accounting.price_words import price_words
-from mlcost_accounting.rating import Span
 from mlcost_hpc.errors import RateError, UsageError
 from mlcost_hpc.money import exact_money
 from mlcost_hpc.units import format_duration
@@ -18,8 +18,9 @@ from mlcost_hpc.units import format_duration
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from mlcost_accounting.charge import Step
     from mlcost_accounting.ledger.store import Ledger
-    from mlcost_accounting.rating import Rater, Step
+    from mlcost_accounting.rating import Rater
 
 
 class Explanation(msgspec.Struct, frozen=True, kw_only=True):

@@ -12,8 +12,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from mlcost_accounting.calendar import Integers
+    from mlcost_accounting.charge import Charge
     from mlcost_accounting.quickrate import QuickCharges
-    from mlcost_accounting.rating import Charge
 
 # Day, run, closed day that is corrected (0 = none), dims, first, the four seconds, cost, credit.
 _INSERT = "INSERT INTO charges VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"

@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from mlcost_accounting.bulk import Kinds, RatedKind
+    from mlcost_accounting.charge import Span
     from mlcost_accounting.ledger.store import Ledger
-    from mlcost_accounting.rating import Span
 
 _AT_ONCE = 20_000
 

@@ -10,10 +10,10 @@ import msgspec
 import numpy as np
 import zstandard
 
+from mlcost_accounting.charge import OPEN_STATES, Charge
 from mlcost_accounting.ledger.charges import ChargeBook
 from mlcost_accounting.ledger.names import Names
 from mlcost_accounting.quickrate import quick_charges
-from mlcost_accounting.rating import OPEN_STATES, Charge
 from mlcost_hpc.slurm.repeated import Repeated
 
 if TYPE_CHECKING:

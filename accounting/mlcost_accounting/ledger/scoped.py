@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 
+from mlcost_accounting.charge import OPEN_STATES
 from mlcost_accounting.dims import Dims
 from mlcost_accounting.ledger.monthly import month_of
-from mlcost_accounting.rating import OPEN_STATES
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 
+from mlcost_accounting.charge import OPEN_STATES
 from mlcost_accounting.dims import Dims
 from mlcost_accounting.periods import Period
-from mlcost_accounting.rating import OPEN_STATES
 from mlcost_accounting.reporting.cells import Sums, add
 
 if TYPE_CHECKING:

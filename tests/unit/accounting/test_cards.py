@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 from ledger_kit import NOON, UTC
 from mlcost_accounting.calendar import Calendar
-from mlcost_accounting.rating import Rater, Span
+from mlcost_accounting.charge import Span
+from mlcost_accounting.rating import Rater
 
 from mlcost_hpc.catalog import load_catalog
 from mlcost_hpc.rates import load_rates

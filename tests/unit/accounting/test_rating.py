@@ -13,8 +13,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from ledger_kit import NOON, UTC, make_book, make_kinds
 from mlcost_accounting.calendar import Calendar
+from mlcost_accounting.charge import Span
 from mlcost_accounting.quickrate import quick_charges
-from mlcost_accounting.rating import Rater, Span
+from mlcost_accounting.rating import Rater
 
 from mlcost_hpc.catalog import load_catalog
 from mlcost_hpc.rate_rules import HoursRule, PartitionRate, QosRate, StateRule, SuspendedRule
