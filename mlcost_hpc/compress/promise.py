@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from mlcost_hpc.compress.onnxfile import OnnxFacts
 
-QUANTIZING = frozenset({"int8-static", "int8-dynamic", "qat", "int4"})
+QUANTIZING = frozenset({"int8-static", "int8-dynamic", "qat", "int4", "nncf"})
 HALVING = frozenset({"fp16", "bf16", "fp16-compute"})
 _NEARLY_ALL = 0.9
 

@@ -7,7 +7,18 @@ from importlib.metadata import PackageNotFoundError, version
 
 from mlcost_hpc import __version__
 
-_LIBRARIES = ("numpy", "onnx", "onnxruntime", "onnxscript", "onnxslim", "torch", "torchao", "torch-pruning")
+_LIBRARIES = (
+    "numpy",
+    "onnx",
+    "onnxruntime",
+    "onnxscript",
+    "onnxslim",
+    "torch",
+    "torchao",
+    "torch-pruning",
+    "nncf",
+    "openvino",
+)
 
 
 def library_versions() -> dict[str, str]:

@@ -10,6 +10,7 @@ from mlcost_hpc.compress.methods import (
     int4,
     int8_dynamic,
     int8_static,
+    nncf_int8,
     optimize,
     prune_channels,
     prune_weights,
@@ -33,6 +34,7 @@ METHODS: dict[str, Method] = {
         prune_weights.METHOD,
         distil.METHOD,
         optimize.METHOD,
+        nncf_int8.METHOD,
     )
 }
 """All methods by name, in the order in which help lists them."""
