@@ -152,9 +152,15 @@ def _tell(intake: Intake, rerated: int) -> None:
 
 def _complain(ledger: Ledger) -> None:
     """Name what keeps runs from being charged; the runs themselves are in the ledger."""
+    from mlcost_accounting.ledger.capacity_sums import refused_reservations
     from mlcost_accounting.ledger.queries import problems
 
     found = [row for row in problems(ledger) if row["kind"] in ("no-price", "untracked")]
-    if found and ledger.meta("currency"):
+    if not ledger.meta("currency"):
+        return
+    if found:
         reasons = "; ".join(f"{row['words']}: {row['runs']} runs" for row in found[:5])
         raise RateError(f"runs are kept but not charged: {reasons}")
+    if refused := refused_reservations(ledger):
+        reasons = "; ".join(f"{row['words']}: {row['count']}" for row in refused[:5])
+        raise RateError(f"reservations are kept but not charged: {reasons}")

@@ -23,8 +23,9 @@ _WIDEST = 200
 @format_option
 @click.pass_obj
 def problems(context: Context, ledger: Path | None, output_format: Format) -> None:
-    """Show why runs are not charged, and what of Slurm's answers could not be read."""
+    """Show why runs and reservations are not charged, and what of Slurm's answers could not be read."""
     from mlcost_accounting.ledger import queries
+    from mlcost_accounting.ledger.capacity_sums import refused_reservations
     from mlcost_accounting.ledger.rejects import list_rejects
 
     with open_up_to_date(context, ledger) as opened:
@@ -32,6 +33,7 @@ def problems(context: Context, ledger: Path | None, output_format: Format) -> No
             {"kind": row["kind"], "words": row["words"], "count": row["runs"], "last_seen": None}
             for row in queries.problems(opened)
         ]
+        rows += [{"kind": "reservation", **row, "last_seen": None} for row in refused_reservations(opened)]
         rows += [
             {
                 "kind": "unreadable",

@@ -43,6 +43,14 @@ def reserved_unpaid(ledger: Ledger, cluster: str, first: int, last: int) -> int:
     return int(row[0])
 
 
+def refused_reservations(ledger: Ledger) -> list[dict[str, Any]]:
+    """Return why reservations are not charged (``words``), each reason with how many it holds (``count``)."""
+    return ledger.rows(
+        "SELECT why AS words, COUNT(DISTINCT cluster || '/' || number) AS count FROM reservation_charges "
+        "WHERE cost IS NULL GROUP BY why ORDER BY 2 DESC, 1"
+    )
+
+
 def clusters_with_nodes(ledger: Ledger) -> list[str]:
     """Return the clusters that told of their nodes."""
     return [row[0] for row in ledger.db.execute("SELECT DISTINCT cluster FROM memberships ORDER BY cluster")]

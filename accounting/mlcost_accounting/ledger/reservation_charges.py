@@ -193,9 +193,16 @@ class _Charging:
         for row in rows:
             stop = min(row.ended, self._until)
             for day, _, _ in self._rater.calendar.pieces(row.started, max(row.started + 1, stop)):
+                cost = None if self._is_charged(day) else 0
                 for account, project in row.holders:
-                    lines[day, account] = _Line(self._dims(account, project), 0, 0, None, why)
+                    lines[day, account] = _Line(self._dims(account, project), 0, 0, cost, why)
         return lines
+
+    def _is_charged(self, day: int) -> bool:
+        try:
+            return self._rater.card(day).reservations != "jobs"
+        except RateError:
+            return self._rater.book is not None
 
     def _closed_lines(self, number: int) -> list[tuple[int, str]]:
         return [

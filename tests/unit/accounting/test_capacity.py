@@ -15,7 +15,7 @@ from ledger_kit import NOON, Books, make_book, make_kinds, row
 from mlcost_accounting.capacity import Sharing, share_out
 from mlcost_accounting.capacity_period import capacity_of
 from mlcost_accounting.ledger import capacity_book as facts
-from mlcost_accounting.ledger.capacity_sums import reservation_lines
+from mlcost_accounting.ledger.capacity_sums import refused_reservations, reservation_lines
 from mlcost_accounting.ledger.closing import close_period
 from mlcost_accounting.ledger.reservation_charges import charge_reservations
 from mlcost_accounting.node_prices import NodeKind
@@ -238,6 +238,15 @@ def test_a_reservation_without_a_price_is_refused_not_free(make_books: Callable[
     (line,) = reservation_lines(books.ledger, DAY.toordinal(), DAY.toordinal())
     assert "no price for GPU model" in line["why"]
     assert [line["refused"] for line in usage(books.ledger, [])] == [1]
+    (problem,) = refused_reservations(books.ledger)
+    assert (problem["words"], problem["count"]) == (line["why"], 1)
+
+
+def test_a_site_that_charges_no_reservations_has_none_refused(make_books: Callable[..., Books]) -> None:
+    """Without a price for the nodes nothing is missing where nobody pays."""
+    books = make_books(book("jobs", gpu_hour={}))
+    tell(books, reservation())
+    assert (charged(books), refused_reservations(books.ledger)) == ({}, [])
 
 
 def test_a_node_costs_what_its_dearest_partition_asks(make_books: Callable[..., Books]) -> None:
