@@ -115,8 +115,7 @@ def _open_in_openvino(path: Path, inputs: dict[str, Any], threads: int) -> Calla
     model = core.read_model(path)
     model.reshape({name: list(array.shape) for name, array in inputs.items()})
     hints = {"INFERENCE_NUM_THREADS": threads, "PERFORMANCE_HINT": "LATENCY"}
-    compiled = core.compile_model(model, "CPU", hints)
-    return compiled  # type: ignore[no-any-return]
+    return core.compile_model(model, "CPU", hints)  # type: ignore[no-any-return]
 
 
 METHOD = Method(name="nncf", options=NncfOptions, rungs=rungs, apply=apply)
