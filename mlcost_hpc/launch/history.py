@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import time
 from collections import Counter
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import msgspec
 
 from mlcost_hpc.errors import SlurmError
+from mlcost_hpc.launch.kept import keep_file
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -87,10 +89,8 @@ def read_history(slurm: Slurm, path: Path, now: int | None = None) -> History:
         said = f"history is {age_s // 3600} h old, intervals are wider for it: {error}"
         return msgspec.structs.replace(kept, note=said, age_s=age_s)
     history = History(samples=tuple(samples_of(answer.runs))[-_MOST_SAMPLES:], taken=moment, note="")
-    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    temporary = path.with_name(f".{path.name}.{moment}")
-    temporary.write_bytes(msgspec.json.encode(history))
-    temporary.replace(path)
+    with suppress(OSError):  # a full home folder must not keep anybody from submitting
+        keep_file(path, msgspec.json.encode(history))
     return history
 
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from mlcost_hpc.launch.kept import keep_file
 from mlcost_hpc.launch.speed import Measurement
 
 if TYPE_CHECKING:
@@ -56,8 +57,4 @@ def keep(path: Path, measured: tuple[Measured, ...]) -> None:
     Raises:
         OSError: the folder cannot be written.
     """
-    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    temporary = path.with_name(f".{path.name}.new")
-    temporary.write_bytes(msgspec.json.encode(measured))
-    temporary.chmod(0o600)
-    temporary.replace(path)
+    keep_file(path, msgspec.json.encode(measured))

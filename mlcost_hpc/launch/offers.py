@@ -187,14 +187,17 @@ def _sums(nodes: tuple[Node, ...]) -> dict[str, dict[str | None, _Sum]]:
     """Return partition -> GRES type (None = no GPUs) -> what its nodes have."""
     kinds = _kinds(nodes)
     has_plain_nodes = any(not kind.gpus for kind in kinds)
-    groups: dict[str, dict[str | None, list[tuple[_Kind, _Held]]]] = defaultdict(lambda: defaultdict(list))
+    groups: dict[str, dict[str | None, list[tuple[int, _Kind, _Held]]]] = defaultdict(
+        lambda: defaultdict(list)
+    )
     for kind, held in kinds.items():
-        types: list[str | None] = [gpu_type for gpu_type, count in kind.gpus if count]
+        types: list[tuple[str | None, int]] = [item for item in kind.gpus if item[1]]
         if not kind.gpus or not has_plain_nodes:
-            types.append(None)
+            types.append((None, 0))
         for partition in kind.partitions:
-            for gpu_type in types:
-                groups[partition][gpu_type].append((kind, held))
+            there = groups[partition]
+            for gpu_type, count in types:
+                there[gpu_type].append((count, kind, held))
     return {
         partition: {gpu_type: _sum(members, gpu_type) for gpu_type, members in types_there.items()}
         for partition, types_there in groups.items()
@@ -218,26 +221,25 @@ def _kinds(nodes: tuple[Node, ...]) -> dict[_Kind, _Held]:
     return {_Kind(*key): held for key, held in kinds.items()}
 
 
-def _sum(members: list[tuple[_Kind, _Held]], gpu_type: str | None) -> _Sum:
-    gpus = held_gpus = gpus_most = cpus = held_cpus = nodes = 0
-    for kind, held in members:
-        if gpu_type is not None:
-            count = dict(kind.gpus)[gpu_type]
-            gpus += count * held.nodes
-            held_gpus += held.gpus.get(gpu_type, 0)
-            gpus_most = max(gpus_most, count)
-        nodes += held.nodes
-        cpus += kind.cpus * held.nodes
+def _sum(members: list[tuple[int, _Kind, _Held]], gpu_type: str | None) -> _Sum:
+    gpus = held_gpus = cpus = held_cpus = nodes = 0
+    for count, kind, held in members:
+        number = held.nodes
+        nodes += number
+        gpus += count * number
+        cpus += kind.cpus * number
         held_cpus += held.cpus
+        if gpu_type is not None:
+            held_gpus += held.gpus.get(gpu_type, 0)
     return _Sum(
         nodes=nodes,
         gpus_total=gpus,
         gpus_idle=gpus - held_gpus,
-        gpus_per_node=gpus_most,
-        cpus_per_node=max(kind.cpus for kind, _ in members),
+        gpus_per_node=max(count for count, _, _ in members),
+        cpus_per_node=max(kind.cpus for _, kind, _ in members),
         cpus_total=cpus,
         cpus_idle=cpus - held_cpus,
-        memory_per_node=max(kind.memory for kind, _ in members),
+        memory_per_node=max(kind.memory for _, kind, _ in members),
     )
 
 

@@ -18,6 +18,7 @@ import platformdirs
 
 from mlcost_hpc.errors import MlcostError, UsageError
 from mlcost_hpc.launch.choose import Choice
+from mlcost_hpc.launch.kept import keep_file
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -133,10 +134,10 @@ def write_submission(submission: Submission, environ: Mapping[str, str] | None =
         OSError: a folder cannot be written.
     """
     text = msgspec.json.format(msgspec.json.encode(submission, enc_hook=_encode), indent=1)
-    _write(submission.run_dir / FILE, text + b"\n")
+    keep_file(submission.run_dir / FILE, text + b"\n")
     index = _index(os.environ if environ is None else environ) / submission.cluster
     index.mkdir(parents=True, exist_ok=True, mode=0o700)
-    _write(index / submission.job_id, f"{submission.run_dir}\n".encode())
+    keep_file(index / submission.job_id, f"{submission.run_dir}\n".encode())
 
 
 def read_submission(run_dir: Path) -> Submission:
@@ -186,13 +187,6 @@ def find_run_dir(job_id: str, cluster: str, environ: Mapping[str, str] | None = 
 
 def _index(environ: Mapping[str, str]) -> Path:
     return state_folder(environ) / "jobs"
-
-
-def _write(path: Path, content: bytes) -> None:
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    temporary.write_bytes(content)
-    temporary.chmod(0o600)
-    temporary.replace(path)
 
 
 def _encode(value: object) -> object:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import msgspec
 
 from mlcost_hpc.errors import SlurmError
+from mlcost_hpc.launch.kept import keep_file
 from mlcost_hpc.slurm.associations import (
     Account,
     Association,
@@ -83,10 +85,8 @@ def read_rights(
         taken=moment,
         note=_unknown(user, associations, accounts),
     )
-    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    temporary = path.with_name(f".{path.name}.{moment}")
-    temporary.write_bytes(msgspec.json.encode(rights))
-    temporary.replace(path)
+    with suppress(OSError):  # a full home folder must not keep anybody from submitting
+        keep_file(path, msgspec.json.encode(rights))
     return rights
 
 
