@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from mlcost_hpc.train.attempts import new_attempt
 from mlcost_hpc.train.ending import Stopped
+from mlcost_hpc.train.ranks import Ranks
 from mlcost_hpc.train.requeue import EXIT_REQUEUE, StopSignal, ask_for_requeue
 
 if TYPE_CHECKING:
@@ -42,11 +43,15 @@ class Leaving:
     def end(self, *, is_first: bool, is_saved: bool) -> None:
         """Stop listening; when the run was stopped and saved, leave with the code for a requeue.
 
+        Args:
+            is_first: whether this process writes what is written once.
+            is_saved: whether the run was saved because any of its processes was told to stop.
+
         Raises:
             Stopped: the run was stopped.
         """
         self._signal.__exit__(None, None, None)
-        if not self._signal.is_set or not is_saved:
+        if not is_saved:
             return
         if self._signal.received is signal.SIGINT:
             raise Stopped(128 + signal.SIGINT)
@@ -101,18 +106,21 @@ def trainer_callback() -> Any:
 
         def __init__(self) -> None:
             self._leaving = Leaving()
-            self._is_saved = False
+            self._is_asked = self._is_saved = False
 
         def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:  # noqa: ARG002
+            self._ranks = Ranks()
             self._leaving.begin()
 
         def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> Any:  # noqa: ARG002
-            if self._leaving.is_asked:
+            # The signal may reach the processes a step apart: they stop where the first one hears of it.
+            self._is_asked = self._ranks.highest(int(self._leaving.is_asked)) == (1,)
+            if self._is_asked:
                 control.should_save = control.should_training_stop = True
             return control
 
         def on_save(self, args: Any, state: Any, control: Any, **_: Any) -> None:  # noqa: ARG002
-            self._is_saved = self._leaving.is_asked
+            self._is_saved = self._is_asked
 
         def on_train_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:  # noqa: ARG002
             self._leaving.end(is_first=state.is_world_process_zero, is_saved=self._is_saved)
