@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
 Reason = Literal["finished", "preempted", "timeout", "signal", "budget", "superseded", "error"]
-"""Why an attempt ended; ``superseded``: another one has taken over the run. An attempt that was killed without
-a warning has none: its record was never closed."""
+"""Why an attempt ended; ``superseded``: another one has taken over the run. One that was killed without a
+warning has none: its record was never closed."""
 
 
 class Attempt(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=False):

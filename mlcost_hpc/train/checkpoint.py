@@ -6,7 +6,7 @@ import shutil
 from copy import copy
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, runtime_checkable
 
 from mlcost_hpc.errors import CheckpointError, SupersededError, UsageError
 from mlcost_hpc.train import lifecycle, store
@@ -32,6 +32,18 @@ class Part(Protocol):
 
     def read(self, folder: Path) -> None:
         """Take back what :meth:`write` wrote."""
+
+
+@runtime_checkable
+class StageablePart(Part, Protocol):
+    """A part that can be copied quickly, so that the copy is written beside the training."""
+
+    @property
+    def local_size(self) -> int:
+        """Bytes that this process has to copy."""
+
+    def stage(self) -> Part:
+        """Return a copy of the present state; all processes call it alike."""
 
 
 class Restored(NamedTuple):

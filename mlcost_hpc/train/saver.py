@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Literal
 
 from mlcost_hpc.errors import CheckpointError, SupersededError, UsageError
 from mlcost_hpc.train.background import BackgroundWriter, Stage
+from mlcost_hpc.train.checkpoint import StageablePart
 from mlcost_hpc.train.memory import free_memory
 from mlcost_hpc.train.snapshot import Snapshot
 
@@ -189,7 +190,7 @@ class Saver:
         return max(self._written / self._speed - running, 0.0)
 
     def _in_background(self, snapshot: Snapshot) -> bool:
-        if snapshot.parts:
+        if not all(isinstance(part, StageablePart) for part in snapshot.parts.values()):
             return False  # they are written from the live objects
         if self._way == "auto":
             size = snapshot.size
@@ -202,6 +203,9 @@ class Saver:
         self.settle()
         began = time.monotonic()
         staged = Snapshot(*self._stage.copy(tuple(snapshot)))
+        parts = {
+            name: part.stage() for name, part in snapshot.parts.items() if isinstance(part, StageablePart)
+        }
         self._written = snapshot.size
         self._writer.start(
             staged.step,
@@ -210,6 +214,7 @@ class Saver:
                 staged.shared,
                 staged.own,
                 optional=staged.optional,
+                parts=parts,
                 score=staged.score,
                 cancelled=cancelled,
             ),

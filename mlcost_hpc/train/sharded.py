@@ -20,11 +20,14 @@ from torch.distributed.checkpoint import filesystem as dcp_filesystem
 from torch.distributed.checkpoint import metadata as dcp_metadata
 from torch.distributed.checkpoint import state_dict_loader, state_dict_saver
 from torch.distributed.checkpoint.api import CheckpointException
+from torch.distributed.checkpoint.staging import BlockingAsyncStager
 from torch.distributed.checkpoint.state_dict import get_state_dict, set_state_dict
+from torch.distributed.tensor import DTensor
 
 from mlcost_hpc.errors import CheckpointError
 from mlcost_hpc.train import atomic
 from mlcost_hpc.train.manifest import FileSum, sum_file
+from mlcost_hpc.train.tree import count_bytes
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -43,6 +46,23 @@ class Sharded:
     def __init__(self, model: torch.nn.Module, optimizer: torch.optim.Optimizer) -> None:
         self._model = model
         self._optimizer = optimizer
+        # Pinned memory, got once, where a GPU writes into it; torch's stager has no other that it keeps.
+        self._stager = BlockingAsyncStager(cache_staged_state_dict=torch.cuda.is_available())
+        self._group: Any = None
+
+    @property
+    def local_size(self) -> int:
+        """Bytes of this process's shards."""
+        return count_bytes(_to_local(self._state()))
+
+    def stage(self) -> StagedShards:
+        """Return a copy of the present state in host memory; all processes must call it alike.
+
+        The copy before is lost: it is written into again where GPUs are.
+        """
+        if self._group is None and not _alone():
+            self._group = dist.new_group(backend="gloo")  # of its own: it is used beside the training
+        return StagedShards(self._stager.stage(self._state()), self._group)
 
     def write(self, folder: Path) -> dict[str, FileSum]:
         """Write this process's shards into ``folder``; all processes must call it alike.
@@ -50,18 +70,7 @@ class Sharded:
         Raises:
             CheckpointError: a process could not write.
         """
-        try:
-            writer = dcp_filesystem.FileSystemWriter(folder, sync_files=True)
-            state_dict_saver.save(self._state(), storage_writer=writer, no_dist=_alone())
-        except CheckpointException as error:
-            msg = f"the shards could not be written: {_first_line(error)}"
-            raise CheckpointError(msg) from error
-        rank = 0 if _alone() else dist.get_rank()
-        files = {path.name: sum_file(path) for path in folder.glob(f"__{rank}_*.distcp")}
-        if rank == 0:
-            files[_METADATA_FILE] = sum_file(folder / _METADATA_FILE)
-            atomic.sync_folder(folder)
-        return files
+        return _write(folder, self._state(), None)
 
     def read(self, folder: Path) -> None:
         """Put model and optimizer back; all processes must call it alike.
@@ -85,6 +94,60 @@ class Sharded:
     def _state(self) -> dict[str, Any]:
         model, optimizer = get_state_dict(self._model, self._optimizer)
         return {"model": model, "optimizer": optimizer}
+
+
+class StagedShards:
+    """A copy of sharded state, to be written beside the training.
+
+    Args:
+        state: the copy.
+        group: the processes, with communication that nobody else uses meanwhile; None = alone.
+    """
+
+    def __init__(self, state: dict[str, Any], group: Any) -> None:
+        self._state = state
+        self._group = group
+
+    def write(self, folder: Path) -> dict[str, FileSum]:
+        """Write this process's shards into ``folder``; all processes must call it alike.
+
+        Raises:
+            CheckpointError: a process could not write.
+        """
+        return _write(folder, self._state, self._group)
+
+    def read(self, folder: Path) -> None:
+        """A copy is written only.
+
+        Raises:
+            CheckpointError: always.
+        """
+        msg = f"{folder} cannot be read into a copy"
+        raise CheckpointError(msg)
+
+
+def _write(folder: Path, state: dict[str, Any], group: Any) -> dict[str, FileSum]:
+    try:
+        writer = dcp_filesystem.FileSystemWriter(folder, sync_files=True)
+        state_dict_saver.save(state, storage_writer=writer, process_group=group, no_dist=_alone())
+    except CheckpointException as error:
+        msg = f"the shards could not be written: {_first_line(error)}"
+        raise CheckpointError(msg) from error
+    rank = 0 if _alone() else dist.get_rank()
+    files = {path.name: sum_file(path) for path in folder.glob(f"__{rank}_*.distcp")}
+    if rank == 0:
+        files[_METADATA_FILE] = sum_file(folder / _METADATA_FILE)
+        atomic.sync_folder(folder)
+    return files
+
+
+def _to_local(value: Any) -> Any:
+    """Return a tree with this process's shards in the place of sharded tensors."""
+    if isinstance(value, dict):
+        return {key: _to_local(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_to_local(item) for item in value]
+    return value.to_local() if isinstance(value, DTensor) else value
 
 
 def _alone() -> bool:

@@ -35,5 +35,6 @@ class Snapshot(NamedTuple):
 
     @property
     def size(self) -> int:
-        """Bytes of all tensors; parts are not counted."""
-        return count_bytes((self.shared, self.own, self.optional))
+        """Bytes of all tensors of this process; those of parts that cannot be copied are not counted."""
+        parts = sum(getattr(part, "local_size", 0) for part in self.parts.values())
+        return count_bytes((self.shared, self.own, self.optional)) + parts

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import socket
+import time
 from pathlib import Path
 
 import pytest
@@ -172,3 +173,26 @@ def test_processes_agree_on_the_part_that_fits_in_all_of_them(start_worker):
     for code, out, err in [worker.end() for worker in pair]:
         assert code == 0, err
         assert out.splitlines() == ["tried [40, 20, 10, 5] then [5] part 5", "result alike"]
+
+
+def test_shards_are_saved_beside_the_training(tmp_path, start_pair, read_result):
+    """A sharded save in the background holds the state of its step, and a resumed pair ends alike."""
+    codes, undisturbed, err = end(start_pair(tmp_path / "a", 20, "--fsdp"))
+    assert codes == [0, 0], err
+    options = ("--fsdp", "--saves", "background", "--save-every", 4)
+    pair = start_pair(tmp_path / "b", 20, *options, "--hold-step", 11)
+    for worker in pair:
+        worker.wait_for("holding")
+    deadline = time.monotonic() + 120
+    while not store.list_checkpoints(tmp_path / "b" / "checkpoints") and time.monotonic() < deadline:
+        time.sleep(0.05)  # the writers go on while the training is held
+    for worker in pair:
+        worker.process.kill()
+    for worker in pair:
+        worker.end()
+    (newest, *_) = store.list_checkpoints(tmp_path / "b" / "checkpoints")
+    assert newest.step < 11
+    codes, resumed, err = end(start_pair(tmp_path / "b", 20, *options))
+    assert codes == [0, 0], err
+    assert f"resumed at step {newest.step}" in err
+    assert [read_result(out) for out in resumed] == [read_result(out) for out in undisturbed]
