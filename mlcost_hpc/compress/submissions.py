@@ -136,7 +136,7 @@ def memory_for(
     states: Mapping[str, str],
     result: Result | None,
 ) -> int:
-    """Return the memory of a task's next try: twice that of the last one if it did not suffice.
+    """Return the memory of a task's next try: twice that of the last one if it did not suffice, never less.
 
     Args:
         task: the task.
@@ -146,10 +146,12 @@ def memory_for(
         result: its row, if there is one.
     """
     before = [item.memory for item in submitted if any(task.id in pack for pack in item.packs)]
-    was_short = states.get(task.id) == "OUT_OF_MEMORY" or (result is not None and result.cause == "memory")
-    if not before or not was_short:
+    if not before:
         return first
-    return min(2 * before[-1], LARGEST_MEMORY_FACTOR * first)
+    was_short = states.get(task.id) == "OUT_OF_MEMORY" or (result is not None and result.cause == "memory")
+    # A try that ended otherwise says nothing against what an earlier one had shown to be needed.
+    wanted = 2 * before[-1] if was_short else before[-1]
+    return max(first, min(wanted, LARGEST_MEMORY_FACTOR * first))
 
 
 def task_cost(result: Result, submitted: Sequence[Submitted]) -> Decimal | None:

@@ -68,6 +68,8 @@ def test_out_of_memory_gets_twice_as_much_up_to_a_limit(tmp_path: Path, linear: 
     assert memory_for(task, 4 * GIB, before, {}, short) == 8 * GIB
     assert memory_for(task, 4 * GIB, before, {task.id: "CANCELLED"}, None) == 4 * GIB
     assert memory_for(task, 4 * GIB, [], {}, None) == 4 * GIB
+    again = [*before, submitted("2", (task.id,), memory=8 * GIB)]
+    assert memory_for(task, 4 * GIB, again, {task.id: "PREEMPTED"}, None) == 8 * GIB
     later = [submitted("1", (task.id,), memory=32 * GIB)]
     assert memory_for(task, 4 * GIB, later, {task.id: "OUT_OF_MEMORY"}, None) == 32 * GIB
 
