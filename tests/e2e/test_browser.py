@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from base64 import b64decode
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 import pytest
+from axe_core_python.base import AXE_SCRIPT
 from sample_ledger import HOSTILE_USER
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
@@ -17,9 +20,10 @@ if TYPE_CHECKING:
     from conftest import Site
     from selenium.webdriver import Chrome
 
+MONTH = f"{datetime.now(UTC):%Y-%m}"
 PAGES = (
     "/", "/?period=this-year", "/account/nlp", "/user/ana", f"/user/{quote(HOSTILE_USER)}", "/job/77",
-    "/job/80_3", "/waste", "/budgets", "/invoices", "/operator",
+    "/job/80_3", "/account/science", "/waste", "/budgets", "/invoices", f"/invoice/{MONTH}/nlp", "/operator",
 )  # fmt: skip
 
 
@@ -129,6 +133,26 @@ def test_every_page_fits_and_breaks_no_rule(reader: Reader, width: int, height: 
             assert len(charts) == 1, path
 
 
+@pytest.mark.parametrize(
+    ("width", "scheme"), [(1280, "light"), (1280, "dark"), (390, "light"), (390, "dark")]
+)
+def test_no_page_breaks_a_rule_of_accessibility(reader: Reader, width: int, scheme: str) -> None:
+    """Axe finds nothing against WCAG 2.1 AA or good practice on any page, wide in light, narrow in dark."""
+    reader.sign_in("root")
+    reader.screen(width, 900, mobile=width < 500)
+    media = {"features": [{"name": "prefers-color-scheme", "value": scheme}]}
+    reader.browser.execute_cdp_cmd("Emulation.setEmulatedMedia", media)
+    for path in (*PAGES, "/?period=2001", "/no-such-page"):
+        reader.go(path)
+        reader.browser.execute_script(AXE_SCRIPT)
+        found = reader.browser.execute_async_script(
+            "const done = arguments[arguments.length - 1];"
+            "axe.run(document, {resultTypes: ['violations']}).then(result => "
+            "done(result.violations.map(rule => [rule.id, rule.nodes.map(node => node.html)])));"
+        )
+        assert found == [], path
+
+
 def test_hostile_names_open_no_dialog(reader: Reader) -> None:
     """Names that are scripts stay text: the page has no element of theirs."""
     reader.sign_in("root")
@@ -177,6 +201,27 @@ def test_the_keyboard_reaches_the_content_first(reader: Reader) -> None:
     assert skip.text == "Skip to the content"
     skip.send_keys(Keys.ENTER)
     assert reader.browser.current_url.endswith("#content")
+
+
+def test_the_files_print_as_whole_pages(reader: Reader) -> None:
+    """Report and invoice become PDF pages with their text, and nothing is wider than the paper."""
+    folder = reader.site.folder
+    reader.site.mlcost(
+        "report", "--period", "last-month", "--account", "nlp", "--html", str(folder / "r.html")
+    )
+    reader.site.mlcost(
+        "invoice", "--period", "last-month", "--account", "nlp", "--html", str(folder / "i.html")
+    )
+    for name, words in (("r.html", "Dearest runs"), ("i.html", "To pay (EUR)")):
+        reader.browser.get((folder / name).as_uri())
+        reader.browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": "print"})
+        reader.screen(680, 960, mobile=False)  # A4 less the margins, in CSS pixels
+        assert words in reader.one("body").text
+        wide = reader.browser.execute_script("return [document.documentElement.scrollWidth, innerWidth]")
+        assert wide[0] <= wide[1], name
+        pdf = reader.browser.execute_cdp_cmd("Page.printToPDF", {"preferCSSPageSize": True})
+        assert b64decode(pdf["data"]).startswith(b"%PDF-")
+    reader.browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": ""})
 
 
 def test_the_html_file_opens_by_itself(reader: Reader) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from mlcost_accounting.periods import Period
-from mlcost_accounting.reporting.cells import Sums, change_percent, unfinished
+from mlcost_accounting.reporting.cells import UNFINISHED, Series, Sums, change_percent, unfinished
 
 if TYPE_CHECKING:
     from datetime import date
@@ -104,9 +104,47 @@ def figures_of(
         most_runs: how many of the dearest runs to list.
     """
     compared = compared_with(period, today)
-    now = books.totals(period, wanted)
+    now, before = books.totals(period, wanted), books.totals(compared, wanted)
     series = books.series(period, series_by, wanted)
-    before = books.totals(compared, wanted)
+    dearest = books.dearest_runs(period, wanted, most_runs) if most_runs else []
+    return _figures(books, (period, compared), (now, before), tables, series_by, series, dearest)
+
+
+def waste_of(
+    books: ScopedBooks, period: Period, today: date, *, tables: Sequence[str], most_runs: int = 15
+) -> tuple[Figures, Figures]:
+    """Return the figures of all runs, without a chart, and of those that ended without finishing.
+
+    Args:
+        books: the ledger as the viewer may see it.
+        period: the period.
+        today: the site's day.
+        tables: the dimensions to list the unfinished by.
+        most_runs: how many of the dearest unfinished runs to list.
+    """
+    compared = compared_with(period, today)
+    now, before = books.totals(period), books.totals(compared)
+    wanted = {"state": tuple(UNFINISHED)}
+    series = books.series(period, "state", wanted)
+    dearest = books.dearest_runs(period, wanted, most_runs)
+    periods, lost = (period, compared), (unfinished(now), unfinished(before))
+    return (
+        _figures(books, periods, (now, before), (), "state", Series([], []), []),
+        _figures(books, periods, lost, tables, "state", series, dearest),
+    )
+
+
+def _figures(
+    books: ScopedBooks,
+    periods: tuple[Period, Period],
+    cells: tuple[Cells, Cells],
+    tables: Sequence[str],
+    series_by: str,
+    series: Series,
+    dearest: Sequence[Mapping[str, Any]],
+) -> Figures:
+    """Return the figures of a period and the one it is compared with, from what was read of both."""
+    (period, compared), (now, before) = periods, cells
     lost, known = unfinished(now), books.days_known()
     total, total_before = now.total(), before.total()
     return Figures(
@@ -124,7 +162,7 @@ def figures_of(
         buckets=series.buckets,
         series=series.layers(SERIES),
         series_by=series_by,
-        dearest=books.dearest_runs(period, wanted, most_runs) if most_runs else [],
+        dearest=dearest,
     )
 
 

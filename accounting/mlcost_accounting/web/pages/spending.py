@@ -5,8 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from mlcost_accounting.budgets.overview import budget_statuses
-from mlcost_accounting.reporting.cells import UNFINISHED
-from mlcost_accounting.reporting.figures import figures_of
+from mlcost_accounting.reporting.figures import figures_of, waste_of
 from mlcost_accounting.web.visit import HiddenError
 
 if TYPE_CHECKING:
@@ -60,16 +59,7 @@ def user(visit: Visit) -> Response:
 def waste(visit: Visit) -> Response:
     """What was spent on runs that ended without finishing."""
     period = visit.period()
-    tables, most = ("user", "partition"), 0
-    figures = figures_of(visit.books, period, visit.today, tables=(), series_by="state", most_runs=most)
-    lost = figures_of(
-        visit.books,
-        period,
-        visit.today,
-        wanted={"state": tuple(UNFINISHED)},
-        tables=tables,
-        series_by="state",
-    )
+    figures, lost = waste_of(visit.books, period, visit.today, tables=("user", "partition"))
     return visit.page(
         "waste.html", "Waste", what=what_is_seen(visit), period=period, figures=figures, lost=lost
     )
