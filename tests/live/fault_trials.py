@@ -141,11 +141,22 @@ def node_failed(lab: Lab) -> Result:
         node = lab.run("squeue", "-h", "-j", job.job_id, "-o", "%N")
         lab.crash(node, job.job_id)
         saved = job.saved_step()
-        lab.run("scontrol", "update", f"nodename={node}", "state=down", "reason=fault")
-        job.wait_state("PENDING")
-        lab.start_nodes()
+        _fail_node(job, node)
         job.wait_steps(5, restart=1)
         return result_of(job, job.end(), last_saved=saved)
+
+
+def _fail_node(job: LiveJob, node: str) -> None:
+    """Let Slurm notice that a node is gone, and bring it back."""
+    lab = job.lab
+    lab.run("scontrol", "update", f"nodename={node}", "state=down", "reason=fault")
+    job.wait_state("PENDING")
+    # From 24.11 on Slurm tells a node that comes back to end the job's former run, and would end the next one
+    # if that had begun there already, as it may in trials: with cred_expire=5 it waits for seconds only.
+    lab.call(("scontrol", "hold", job.job_id))
+    lab.start_nodes()
+    wait_for(lambda: lab.run("sinfo", "-h", "-n", node, "-o", "%T").split()[0] == "idle", f"{node} idle")
+    lab.call(("scontrol", "release", job.job_id))
 
 
 def node_cut_off(lab: Lab) -> Result:
@@ -156,9 +167,7 @@ def node_cut_off(lab: Lab) -> Result:
         wait_for(job.checkpoints, "a first checkpoint")
         node = lab.run("squeue", "-h", "-j", job.job_id, "-o", "%N")
         lab.cut_off(node, job.job_id)
-        lab.run("scontrol", "update", f"nodename={node}", "state=down", "reason=fault")
-        job.wait_state("PENDING")
-        lab.start_nodes()
+        _fail_node(job, node)
         job.wait_steps(5, restart=1)
         wait_for(lambda: "superseded" in job.reasons(), f"the end of the first run; {job.reasons()}")
         saved = [path.name for path in job.checkpoints()]

@@ -14,7 +14,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
@@ -61,9 +61,16 @@ def wait_for(ask: Callable[[], object], what: str, seconds: float = PATIENCE_S) 
     raise TrialError(f"not within {seconds:.0f} s: {what}")
 
 
-def _node_processes(etc: str, node: str, job_id: str, *, with_tasks: bool) -> list[int]:
-    """Return the processes of a node of the cluster whose configuration is in ``etc``; tasks if wanted."""
-    found = []
+class _Node(NamedTuple):
+    """Processes on a node: Slurm's own (slurmd, the managers of the job's steps), and the job's."""
+
+    slurm: set[int]
+    tasks: set[int]
+
+
+def _node_processes(etc: str, node: str, job_id: str) -> _Node:
+    """Return the processes of a node of the cluster whose configuration is in ``etc``."""
+    found = _Node(set(), set())
     for entry in Path("/proc").iterdir():
         try:
             environment = (entry / "environ").read_bytes().split(b"\0") if entry.name.isdigit() else []
@@ -72,12 +79,28 @@ def _node_processes(etc: str, node: str, job_id: str, *, with_tasks: bool) -> li
             continue
         if not any(word.startswith(f"SLURM_CONF={etc}/".encode()) for word in environment):
             continue
-        is_daemon = words[1:4] == [b"-D", b"-N", node.encode()]
-        is_manager = words[0].startswith(f"slurmstepd: [{job_id}.".encode())
-        is_task = f"SLURMD_NODENAME={node}".encode() in environment
-        if is_daemon or is_manager or (with_tasks and is_task):
-            found.append(int(entry.name))
-    return found
+        if words[1:4] == [b"-D", b"-N", node.encode()]:
+            found.slurm.add(int(entry.name))
+        elif {f"SLURMD_NODENAME={node}".encode(), f"SLURM_JOB_ID={job_id}".encode()} <= set(environment):
+            found.tasks.add(int(entry.name))
+    # The managers have no environment of their own to be known by on every release; their children have.
+    found.slurm.update(filter(_is_manager, {_parent(pid) for pid in found.tasks}))
+    return _Node(found.slurm, found.tasks - found.slurm)
+
+
+def _parent(pid: int) -> int:
+    """Return a process's parent; 0 = it is gone."""
+    try:
+        return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+    except OSError:
+        return 0
+
+
+def _is_manager(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes().startswith(b"slurmstepd: [")
+    except OSError:
+        return False
 
 
 class Places:
@@ -174,8 +197,11 @@ class Lab:
 
     def _kill(self, node: str, job_id: str, *, with_tasks: bool) -> None:
         conf = self.run("printenv", "SLURM_CONF")
-        for pid in _node_processes(str(Path(conf).parent), node, job_id, with_tasks=with_tasks):
-            os.kill(pid, signal.SIGKILL)
+        found = _node_processes(str(Path(conf).parent), node, job_id)
+        # Slurm's own first: a manager that sees its task die would report it.
+        for pid in [*found.slurm, *(found.tasks if with_tasks else ())]:
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
 
     def start_nodes(self) -> None:
         """Start what was killed."""

@@ -7,6 +7,7 @@ beside them and on other releases, and writes the table.
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 import pytest
@@ -24,6 +25,8 @@ pytestmark = pytest.mark.live
 
 GRACE_S = 6
 PLANS = our_plans(GRACE_S)
+LONG = "end of the time limit"
+"""Takes two minutes whatever the settings are: runs beside all others, and is looked at last."""
 
 
 @pytest.fixture(scope="module")
@@ -33,11 +36,14 @@ def outcome(
     """The result of a trial by its name; the first one asked for runs all that need its settings."""
     lab = Lab(session_cluster.name, tmp_path_factory.mktemp("faults"))
     results: dict[str, Result | Exception] = {}
+    long_plan = next(plan for plan in PLANS if plan.name == LONG)
 
     def find(name: str) -> Result:
+        if name == LONG:
+            return ends_late.result()
         if name not in results:
             settings = next(plan.settings for plan in PLANS if plan.name == name)
-            group = [plan for plan in PLANS if plan.settings == settings]
+            group = [plan for plan in PLANS if plan.settings == settings and plan is not long_plan]
             session_cluster.program("set", *settings)
             results.update(zip([plan.name for plan in group], run_together(lab, group), strict=True))
         result = results[name]
@@ -45,7 +51,9 @@ def outcome(
             raise result
         return result
 
-    yield find
+    with ThreadPoolExecutor(1) as pool:
+        ends_late = pool.submit(long_plan.trial, lab)
+        yield find
     session_cluster.program("set", *DEFAULTS)
 
 
@@ -57,13 +65,6 @@ def test_row_c_costs_no_step(outcome: Callable[[str], Result]) -> None:
 def test_row_f_costs_no_step(outcome: Callable[[str], Result]) -> None:
     """Without srun nothing is told before the grace time ends; the save fits in KillWait."""
     assert_nothing_lost(outcome("row F"))
-
-
-def test_time_limit_costs_no_step(outcome: Callable[[str], Result]) -> None:
-    """A job at its time limit saves, is requeued as a timeout, and goes on."""
-    result = outcome("end of the time limit")
-    assert result.decisions == ["requeued (timeout)"]
-    assert (result.state, result.lost_steps, result.reasons) == ("COMPLETED", 0, ["timeout", "finished"])
 
 
 def test_two_ranks_save_and_return_together(outcome: Callable[[str], Result]) -> None:
@@ -187,10 +188,17 @@ def test_row_h_costs_no_step(outcome: Callable[[str], Result]) -> None:
     assert_nothing_lost(outcome("row H"))
 
 
+def test_time_limit_costs_no_step(outcome: Callable[[str], Result]) -> None:
+    """A job at its time limit saves, is requeued as a timeout, and goes on."""
+    result = outcome(LONG)
+    assert result.decisions == ["requeued (timeout)"]
+    assert (result.state, result.lost_steps, result.reasons) == ("COMPLETED", 0, ["timeout", "finished"])
+
+
 def test_every_trial_has_its_test(request: pytest.FixtureRequest) -> None:
     """No trial runs without anybody looking at what came out."""
     source = request.path.read_text()
-    assert [plan.name for plan in PLANS if f'outcome("{plan.name}")' not in source] == []
+    assert [plan.name for plan in PLANS if f'outcome("{plan.name}")' not in source] == [LONG]
 
 
 def assert_nothing_lost(result: Result) -> None:
