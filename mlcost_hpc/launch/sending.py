@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 from mlcost_hpc.errors import SlurmAnswerError, SlurmError
 from mlcost_hpc.launch.environment import submission_environment
 from mlcost_hpc.slurm import commands
-from mlcost_hpc.slurm.patience import SILENT, pauses
+from mlcost_hpc.slurm.patience import SILENT, SUBMISSION_S, pauses
 from mlcost_hpc.slurm.process import run, run_as_is
 
 if TYPE_CHECKING:
@@ -73,7 +73,7 @@ class Sender:
         except SILENT as error:
             silence: SlurmError = error
         absent = 0
-        for pause in pauses():
+        for pause in pauses(SUBMISSION_S):
             self._sleep(pause)
             try:
                 found = self._jobs_of(script)
