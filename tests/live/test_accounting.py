@@ -90,6 +90,9 @@ def test_the_chargeback_is_what_a_calculator_says(cluster: Any, tmp_path: Path) 
     mlcost("ingest", *options)
     again = mlcost("ingest", *options)
     assert again.startswith("0 new runs, 0 changed")
+    assert "0 not as their raw rows say, 0 only" in mlcost(
+        "ledger", "rebuild", "--ledger", tmp_path / "ledger.db"
+    )
     rows = json.loads(mlcost("report", "--format", "json", "--ledger", tmp_path / "ledger.db"))
     told = cluster.run(
         "sacct", "-a", "-X", "-D", "-P", "-n", "--noconvert", "-S", f"uts{began - 5 * 86400}",
