@@ -1,7 +1,9 @@
 """A small cluster like a real ML site's, and its prices."""
 
+import os
 from datetime import date
 from decimal import Decimal
+from pathlib import Path
 
 import msgspec
 import pytest
@@ -72,3 +74,25 @@ def launcher(slurm: FakeSlurm, catalog: Catalog, tmp_path, monkeypatch: pytest.M
     """A launcher on that cluster, its records below tmp_path."""
     monkeypatch.setenv("MLCOST_STATE", str(tmp_path / "state"))
     return Launcher(slurm, catalog, CARD, currency="USD", runs=tmp_path / "runs")
+
+
+@pytest.fixture
+def sbatch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A fake sbatch on PATH: keeps each script, gives ids from 100 on; its folder.
+
+    Like the real one it makes no folder for the log: where there is none, the job would fail and say nothing.
+    """
+    folder = tmp_path / "bin"
+    folder.mkdir()
+    path = folder / "sbatch"
+    path.write_text(
+        f"#!/bin/bash\ncd {folder}; n=$(ls | wc -l)\n"
+        'cp "${@: -1}" script-$n; env > env-$n\n'
+        "log=$(sed -n 's/^#SBATCH --output=//p' script-$n)\n"
+        '[ -d "${log%/*}" ] || { echo "no folder for $log" >&2; exit 1; }\n'
+        "echo $((100 + n / 2))\n"
+    )
+    path.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{folder}{os.pathsep}{os.environ['PATH']}")
+    monkeypatch.setenv("SLURM_CPU_BIND", "0x1")
+    return folder

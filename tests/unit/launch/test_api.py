@@ -1,6 +1,5 @@
 """The submitit-like interface, with an sbatch that only writes down what it gets."""
 
-import os
 import pickle
 from pathlib import Path
 
@@ -14,22 +13,6 @@ from mlcost_hpc.launch.replan import read_plan
 from mlcost_hpc.slurm.fake import FakeSlurm
 
 GIB = 1024**3
-
-
-@pytest.fixture
-def sbatch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A fake sbatch on PATH: keeps each script, gives ids from 100 on; its folder."""
-    folder = tmp_path / "bin"
-    folder.mkdir()
-    path = folder / "sbatch"
-    path.write_text(
-        f"#!/bin/bash\ncd {folder}; n=$(ls | wc -l)\n"
-        'cp "${@: -1}" script-$n; env > env-$n; echo $((100 + n / 2))\n'
-    )
-    path.chmod(0o755)
-    monkeypatch.setenv("PATH", f"{folder}{os.pathsep}{os.environ['PATH']}")
-    monkeypatch.setenv("SLURM_CPU_BIND", "0x1")
-    return folder
 
 
 def scripts(folder: Path) -> list[str]:

@@ -2,11 +2,15 @@
 
 from pathlib import Path
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mlcost_hpc.errors import UsageError
 from mlcost_hpc.launch.array import ArrayOrder, Part, part_of, split
+from mlcost_hpc.launch.launcher import Launcher
+from mlcost_hpc.launch.need import Need
 
 ORDER = ArrayOrder(command=("true",), tasks=2500, name="a", run_dir=Path("/r"), dependency="afterok:5")
 
@@ -45,3 +49,34 @@ def test_throttled_parts_wait_for_each_other(dependency: str, expected: str) -> 
     )
     assert part_of(order, Part(first=10, tasks=10, after="17")).dependency == expected
     assert part_of(order, Part(first=0, tasks=10)).dependency == dependency
+
+
+def scripts(folder: Path) -> list[str]:
+    return [path.read_text() for path in sorted(folder.glob("script-*"))]
+
+
+def test_command_above_the_sites_limit_is_several_arrays(
+    sbatch: Path, launcher: Launcher, tmp_path: Path
+) -> None:
+    """Each part has its own folder and record, and its tasks count on from the part before."""
+    order = msgspec.structs.replace(ORDER, run_dir=tmp_path / "run")
+    sent = launcher.submit_array(order, launcher.choose(Need(time_s=600)))
+    assert [item.array_tasks for item in sent] == [1001, 1001, 498]
+    assert [item.run_dir.name for item in sent] == ["from-0", "from-1001", "from-2002"]
+    assert 'MLCOST_TASK_ID="$(( 2002 + SLURM_ARRAY_TASK_ID ))"' in scripts(sbatch)[2]
+    assert all((item.run_dir / "submission.json").is_file() for item in sent)
+
+
+def test_array_that_fits_is_one_call(sbatch: Path, launcher: Launcher, tmp_path: Path) -> None:
+    """A thousand tasks where a thousand and one may be: one sbatch, one record, in the folder itself."""
+    order = msgspec.structs.replace(ORDER, run_dir=tmp_path / "run", tasks=1000)
+    [sent] = launcher.submit_array(order, launcher.choose(Need(time_s=600)))
+    assert (sent.array_tasks, sent.run_dir) == (1000, tmp_path / "run")
+    assert len(scripts(sbatch)) == 1
+
+
+def test_no_tasks_are_a_usage_error(launcher: Launcher, tmp_path: Path) -> None:
+    """Nothing to do is said before anything is sent."""
+    order = msgspec.structs.replace(ORDER, run_dir=tmp_path, tasks=0)
+    with pytest.raises(UsageError, match="at least one"):
+        launcher.submit_array(order, launcher.choose(Need(time_s=600)))

@@ -17,6 +17,17 @@ def test_the_way_to_the_controller_stays() -> None:
     assert submission_environment({"SLURM_CONF": "/etc/slurm.conf"}) == {"SLURM_CONF": "/etc/slurm.conf"}
 
 
+def test_what_our_script_told_its_job_is_not_told_to_the_next() -> None:
+    """A job that submits another hands on neither its folder nor its price; settings go along."""
+    inside = {
+        "SLURM_JOB_ID": "1",
+        "MLCOST_RUN_DIR": "/r",
+        "MLCOST_PRICE_PER_HOUR": "3",
+        "MLCOST_TASK_ID": "4",
+    }
+    assert submission_environment({**inside, "MLCOST_CONFIG": "/c"}) == {"MLCOST_CONFIG": "/c"}
+
+
 def test_devices_chosen_by_a_person_stay() -> None:
     """Outside of jobs CUDA_VISIBLE_DEVICES is the user's own word."""
     assert submission_environment({"CUDA_VISIBLE_DEVICES": "1"}) == {"CUDA_VISIBLE_DEVICES": "1"}
