@@ -1,6 +1,6 @@
 """What each cost helper saves, measured on the handwritten digits in a minute on a laptop.
 
-python examples/save_money.py [early|resize|distill|accumulate|stage ...]
+python examples/save_money.py [early|resize|distill|accumulate|stage|precision|budget ...]
 """
 
 from __future__ import annotations
@@ -8,14 +8,32 @@ from __future__ import annotations
 import argparse
 import tempfile
 import time
+from decimal import Decimal
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import torch
 from sklearn.datasets import load_digits
 from torch import nn
 from torch.nn import functional
 
-from mlcost_hpc.train import Accumulate, BatchOrder, EarlyStopping, ProgressiveSize, distillation_loss, stage
+from mlcost_hpc.money import to_micros
+from mlcost_hpc.train import (
+    Accumulate,
+    BatchOrder,
+    BudgetGuard,
+    EarlyStopping,
+    MixedPrecision,
+    ProgressiveSize,
+    Run,
+    Stopped,
+    distillation_loss,
+    stage,
+)
+from mlcost_hpc.train.cost import compute_cost
+
+if TYPE_CHECKING:
+    from mlcost_hpc.train.precision import Choice
 
 
 def load() -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
@@ -167,7 +185,70 @@ def stage_data() -> str:
     return f"staging: first job {seconds[0]:.2f} s, later jobs on the node {seconds[1]:.2f} s"
 
 
-PARTS = {"early": early, "resize": resize, "distill": distill, "accumulate": accumulate, "stage": stage_data}
+def precision() -> str:
+    """Train in what the GPU is fastest in; without one, show that bf16 learns as well."""
+    x, y, vx, vy = load()
+    has_gpu = torch.cuda.is_available()
+    device = "cuda" if has_gpu else "cpu"
+    x, y, vx, vy = (tensor.to(device) for tensor in (x, y, vx, vy))
+    order = BatchOrder(len(x), 256)
+    results = []
+    choices: tuple[Choice, Choice] = ("fp32", "auto" if has_gpu else "bf16")
+    for choice in choices:
+        amp, model = MixedPrecision(choice), build(4096 if has_gpu else 128).to(device)
+        optimizer = torch.optim.Adam(model.parameters(), lr=1e-3)
+        began = time.monotonic()
+        for step in range(150):
+            batch = order.batch(step)
+            with amp.autocast():
+                loss = functional.cross_entropy(model(x[batch]), y[batch])
+            optimizer.zero_grad()
+            amp.step(loss, optimizer)
+        if has_gpu:
+            torch.cuda.synchronize()
+        results.append((time.monotonic() - began, accuracy(model, vx, vy), amp.precision.dtype))
+    (plain_s, plain, _), (mixed_s, mixed, dtype) = results
+    speed = f"{plain_s / mixed_s:.1f} times as fast" if has_gpu else "no GPU here to be faster on"
+    return f"mixed precision: {dtype}, {speed}, accuracy {mixed:.3f} instead of {plain:.3f}"
+
+
+def budget() -> str:
+    """Stop a run when its money is spent, and say what a step costs."""
+    x, y, vx, vy = load()
+    order = BatchOrder(len(x), 64)
+    model = build(128)
+    optimizer = torch.optim.Adam(model.parameters(), lr=3e-3)
+    price = Decimal(3600)  # 1.00 a second, so that the money is soon spent
+    guard = BudgetGuard(Decimal(3), per_hour=price)
+    code, step = None, 0
+    with tempfile.TemporaryDirectory() as folder:
+        try:
+            with Run(folder, environment={}) as run:
+                run.state(model=model, optimizer=optimizer)
+                for step in run.steps(10**6):
+                    batch = order.batch(step)
+                    optimizer.zero_grad()
+                    functional.cross_entropy(model(x[batch]), y[batch]).backward()
+                    optimizer.step()
+                    guard.check(run)
+        except Stopped as stopped:
+            code = stopped.code
+        found = compute_cost(to_micros(price), run.elapsed_s, step + 1, 10**6)
+    return (
+        f"budget: stopped after step {step + 1} with exit code {code}, saved; {found.describe()}; "
+        f"accuracy {accuracy(model, vx, vy):.3f}"
+    )
+
+
+PARTS = {
+    "early": early,
+    "resize": resize,
+    "distill": distill,
+    "accumulate": accumulate,
+    "stage": stage_data,
+    "precision": precision,
+    "budget": budget,
+}
 
 
 def main() -> None:
