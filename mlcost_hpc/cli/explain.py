@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 _MOST = 12
 _WIDTH = 100
+_PARTITION, _GPUS = 18, 17  # what the figures leave of that
 _FIGURES = (
     f"{'per hour':>9} {'hours':>8} {'wait':>6} {'stops':>6} {'result in':>9} {'cost':>10} {'on time':>7}"
 )
@@ -55,11 +56,16 @@ def _lines(choice: Choice, currency: str) -> Iterator[str]:
 
 
 def _table(candidates: Sequence[Candidate]) -> Iterator[str]:
-    partition = max(9, *(len(item.offer.partition) for item in candidates))
-    gpus = max(4, *(len(_gpus(item)) for item in candidates))
+    names = [(_cut(item.offer.partition, _PARTITION), _cut(_gpus(item), _GPUS)) for item in candidates]
+    partition = max(len("partition"), *(len(name) for name, _ in names))
+    gpus = max(len("GPUs"), *(len(name) for _, name in names))
     yield f"  {'partition':<{partition}} {'GPUs':<{gpus}} {_FIGURES}"
-    for item in candidates:
-        yield f"  {item.offer.partition:<{partition}} {_gpus(item):<{gpus}} {_figures(item)}"
+    for item, (where, what) in zip(candidates, names, strict=True):
+        yield f"  {where:<{partition}} {what:<{gpus}} {_figures(item)}"
+
+
+def _cut(name: str, width: int) -> str:
+    return name if len(name) <= width else f"{name[: width - 1]}…"
 
 
 def _gpus(candidate: Candidate) -> str:

@@ -153,6 +153,21 @@ def test_explanation_fits_a_hundred_columns(submission: Submission) -> None:
     assert max(map(len, text.splitlines())) <= 100
 
 
+def test_long_names_and_notes_fit_a_hundred_columns(submission: Submission) -> None:
+    """Names of sites are long, and so are reasons: names are cut, lines folded, columns stay aligned."""
+    best = submission.choice.best
+    offer = msgspec.structs.replace(
+        best.offer, partition="gpu-preemptible-short", gpu_model="a100-40gb-3g.20gb"
+    )
+    long = msgspec.structs.replace(best, offer=offer)
+    choice = msgspec.structs.replace(
+        submission.choice, ranked=(long, *submission.choice.ranked), notes=("word " * 40,)
+    )
+    lines = explain_choice(choice, "USD").splitlines()
+    assert max(map(len, lines)) <= 100
+    assert lines[1].index("GPUs") == lines[2].index("1 x ") == lines[3].index("1 x ")
+
+
 @pytest.mark.parametrize(("amount", "text"), [(0.01, "36s"), (0.5, "30m"), (3.52, "3.5h"), (60, "2.5d")])
 def test_durations_are_short(amount: float, text: str) -> None:
     """Durations are given in the unit that suits them."""
