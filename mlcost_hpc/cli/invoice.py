@@ -93,7 +93,7 @@ def rows_of(found: Invoice) -> list[dict[str, object]]:
 
 
 def _print_for_people(found: Invoice, rows: Sequence[Mapping[str, object]]) -> None:
-    from mlcost_hpc.money import exact_money
+    from mlcost_hpc.money import exact_money, format_money
 
     state = "closed" if found.closed else "draft, it changes until the period is closed"
     title = f"Invoice {found.period.label}, {found.account} ({state}), amounts in {found.currency}"
@@ -109,4 +109,6 @@ def _print_for_people(found: Invoice, rows: Sequence[Mapping[str, object]]) -> N
         click.echo(f"of this, corrections of closed periods: {exact_money(found.corrections)}")
     if found.open_cost:
         click.echo(f"of this, runs that had not ended: {exact_money(found.open_cost)}")
-    click.echo(f"to pay: {exact_money(found.due)} {found.currency}")
+    if not rows:
+        click.echo("nothing was charged")
+    click.echo(f"to pay: {format_money(found.due)} {found.currency} (exactly {exact_money(found.due)})")

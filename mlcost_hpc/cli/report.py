@@ -73,6 +73,8 @@ def report(context: Context, /, by: str, ledger: Path | None, output_format: For
             return
         groups = _groups(by)
         rows = _rows(books, groups, days, wanted)
+        if not rows:
+            _say_nothing(books)
         columns: tuple[str, ...] = _REPORT
         if options["compare"]:
             rows = beside(rows, _before(context, books, groups, _needed(period, "--compare"), wanted), groups)
@@ -108,8 +110,22 @@ def usage(
     groups = _groups(by)
     with open_up_to_date(context, ledger) as books:
         rows = _rows(books, groups, span_of_options(month, since, until), {})
+        if not rows:
+            _say_nothing(books)
         currency = books.meta("currency") or ""
     _print(rows, groups, _USAGE, currency, output_format)
+
+
+def _say_nothing(ledger: Ledger) -> None:
+    """Say that nothing ran in the days that were asked for, and of which days the ledger knows."""
+    from datetime import date
+
+    from mlcost_accounting.ledger.scoped import days_known
+
+    known = days_known(ledger)
+    first, last = (date.fromordinal(day) for day in known) if known else (None, None)
+    there_is = f"the ledger has usage from {first} to {last}" if known else "the ledger has no usage yet"
+    click.echo(f"mlcost: nothing ran in these days: {there_is}", err=True)
 
 
 def _groups(by: str) -> list[str]:

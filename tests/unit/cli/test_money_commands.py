@@ -123,8 +123,13 @@ def test_a_report_of_an_account_counts_those_below(mlcost: Callable[..., tuple[i
 
 
 def test_a_period_without_data_is_an_empty_report(mlcost: Callable[..., tuple[int, str, str]]) -> None:
-    """Nothing ran in 2001: an empty list, no error."""
-    assert mlcost("report", "--period", "2001", "--format", "json")[:2] == (0, "[]\n")
+    """Nothing ran in 2001: an empty list, no error, and one line that says what there is."""
+    code, out, err = mlcost("report", "--period", "2001", "--format", "json")
+    assert (code, out) == (0, "[]\n")
+    assert "nothing ran in these days: the ledger has usage from 20" in err
+    code, out, _ = mlcost("invoice", "--period", "2001-01", "--account", "nlp")
+    assert code == 0
+    assert "nothing was charged\nto pay: 0.00 EUR (exactly 0.000000)" in out
 
 
 def test_the_html_file_stands_alone_and_is_private(
