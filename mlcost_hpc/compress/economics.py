@@ -47,15 +47,16 @@ def per_million(seconds_a_call: float, batch: int, cores: int, core_hour: Decima
 
 
 def economics(result: Result, core_hour: Decimal) -> Economics | None:
-    """Return the costs at the largest batch size; None where nothing was measured."""
+    """Return the costs at the largest batch size; None where nothing was measured.
+
+    The candidate's is the original's over the speed-up: the two medians of the wall clock need not be of the
+    same quiet moments, the speed-up is.
+    """
     latency: Latency | None = max(result.latency, key=lambda item: item.batch, default=None)
-    if latency is None or result.place is None:
+    if latency is None or result.place is None or latency.speedup <= 0:
         return None
-    cores = result.place.threads
-    return Economics(
-        before=per_million(latency.before.p50, latency.batch, cores, core_hour),
-        after=per_million(latency.after.p50, latency.batch, cores, core_hour),
-    )
+    before = per_million(latency.before.p50, latency.batch, result.place.threads, core_hour)
+    return Economics(before=before, after=before / Decimal(repr(latency.speedup)))
 
 
 class Served(msgspec.Struct, frozen=True, kw_only=True):

@@ -5,6 +5,7 @@ import sys
 from decimal import Decimal
 from pathlib import Path
 
+import msgspec
 import pandas as pd
 import pytest
 
@@ -196,3 +197,12 @@ def test_the_cards_command_makes_the_same_file_again(batch: Batch, tmp_path: Pat
     [again] = Batch(folder / "plan-batch").results(manifest.tasks)
     assert again.artefact_sha256 == winners["linear"].artefact_sha256
     assert again.score == winners["linear"].score
+
+
+def test_what_is_not_faster_saves_nothing() -> None:
+    """Costs go by the speed-up, not by two medians of which one met a busy neighbour."""
+    row = result("a", speed=1.0)
+    noisy = msgspec.structs.replace(row.latency[0], after=Spread(p10=0.01, p50=0.02, p90=0.03, calls=9))
+    row = msgspec.structs.replace(row, latency=(noisy,))
+    prices = Prices(currency="USD", core_hour={"": Decimal("0.36")})
+    assert places([row], Extras(prices=prices))[0]["saved"] == "0 %"
