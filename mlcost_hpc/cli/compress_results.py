@@ -53,7 +53,7 @@ def report(
     outcome = read_outcome(batch, manifest)
     results = outcome.rows
     submitted = read_submitted(batch)
-    spent = {r.task: cost for r in results if (cost := task_cost(r, submitted)) is not None}
+    spent = {r.task: cost for r in outcome.written if (cost := task_cost(r, submitted)) is not None}
     extras = reports.Extras(
         prices=_prices(context, rates, serve or measured_in(outcome)),
         spent=spent,

@@ -23,12 +23,14 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         rows: one a task that has one, with the verdict of now.
+        written: the same as their tasks wrote them.
         measurements: task -> its later measurements.
         checks: task -> what other processors answered.
         damaged: files that cannot be read, each with why.
     """
 
     rows: tuple[Result, ...]
+    written: tuple[Result, ...]
     measurements: Mapping[str, Sequence[Measurement]]
     checks: Mapping[str, Sequence[Check]]
     damaged: tuple[str, ...]
@@ -40,7 +42,8 @@ def read_outcome(batch: Batch, manifest: Manifest) -> Outcome:
     measurements: dict[str, Sequence[Measurement]] = {}
     checks: dict[str, Sequence[Check]] = {}
     damaged: list[str] = []
-    for row in batch.results(manifest.tasks):
+    written = batch.results(manifest.tasks)
+    for row in written:
         try:
             measurements[row.task] = read_measurements(batch, row.task)
             checks[row.task] = read_checks(batch, row.task)
@@ -55,7 +58,13 @@ def read_outcome(batch: Batch, manifest: Manifest) -> Outcome:
                 checks.get(row.task, ()),
             )
         )
-    return Outcome(rows=tuple(rows), measurements=measurements, checks=checks, damaged=tuple(damaged))
+    return Outcome(
+        rows=tuple(rows),
+        written=tuple(written),
+        measurements=measurements,
+        checks=checks,
+        damaged=tuple(damaged),
+    )
 
 
 def measured_in(outcome: Outcome) -> tuple[str, ...]:

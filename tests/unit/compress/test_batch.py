@@ -11,7 +11,7 @@ from mlcost_hpc.compress.newplan import plan_text
 from mlcost_hpc.compress.outcome import read_outcome
 from mlcost_hpc.compress.plan import load_plan
 from mlcost_hpc.compress.progress import missing
-from mlcost_hpc.compress.records import Place, Result
+from mlcost_hpc.compress.records import Measurement, Place, Result
 
 
 @pytest.fixture
@@ -69,3 +69,24 @@ def test_a_row_of_a_later_version_is_read_as_far_as_it_is_known(made: tuple[Batc
     path = batch.result_path(manifest.tasks[0].id)
     path.write_bytes(msgspec.json.encode({**msgspec.json.decode(path.read_bytes()), "new": 1}))
     assert batch.results(manifest.tasks)[0].status == "ok"
+
+
+def test_a_later_measurement_does_not_change_what_a_task_cost(made: tuple[Batch, Manifest]) -> None:
+    """The row of now is of the node where it was measured last; its cost is that of the job that did it."""
+    batch, manifest = made
+    first = manifest.tasks[0]
+    batch.measured_folder(first.id).mkdir()
+    [row, _] = batch.results(manifest.tasks)
+    assert row.place is not None
+    later = Measurement(
+        task=first.id,
+        place=msgspec.structs.replace(row.place, job="9_0"),
+        latency=(),
+        load_s=0.1,
+        seconds=1.0,
+        finished=1.0,
+    )
+    (batch.measured_folder(first.id) / "avx2.json").write_bytes(msgspec.json.encode(later))
+    found = read_outcome(batch, manifest)
+    assert found.rows[0].place == later.place
+    assert found.written[0].place == row.place
