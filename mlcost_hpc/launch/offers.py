@@ -93,6 +93,8 @@ class Offer(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     @property
     def longest_s(self) -> int | None:
         """Longest time limit a job may have, by the partition and by the user's associations; None = any."""
+        if not self.limits:
+            return self.max_time_s
         return min(
             (most for most in (self.max_time_s, wall_of(self.limits)) if most is not None), default=None
         )

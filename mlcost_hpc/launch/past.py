@@ -28,13 +28,26 @@ class Stops(msgspec.Struct, frozen=True, kw_only=True):
     failed: int = 0
 
 
+class Waits(msgspec.Struct, frozen=True):
+    """Waits of some jobs, in seconds: how many, their mean, and the quantiles of 10, 50 and 90 %."""
+
+    count: int = 0
+    mean: float = 0.0
+    low: float = 0.0
+    middle: float = 0.0
+    high: float = 0.0
+
+
+NO_WAITS = Waits()
+
+
 class Past(msgspec.Struct, frozen=True, kw_only=True):
     """The past of one partition.
 
     Attributes:
         stops: GRES type -> stops of jobs on it.
-        waits: (GRES type, size class) -> waits in seconds, ascending. The size class of 1, 2-3, 4-7, ... GPUs
-            is 1, 2, 3, ...; without GPUs it is 0.
+        waits: (GRES type, size class) -> waits. The size class of 1, 2-3, 4-7, ... GPUs is 1, 2, 3, ...;
+            without GPUs it is 0.
         waits_on: GRES type -> the same for all sizes.
         all_waits: the same for all jobs.
         failures: hours of all its jobs together, and how many a failing node stopped: a node fails whatever
@@ -42,21 +55,21 @@ class Past(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     stops: Mapping[str, Stops] = {}
-    waits: Mapping[tuple[str, int], tuple[int, ...]] = {}
-    waits_on: Mapping[str, tuple[int, ...]] = {}
-    all_waits: tuple[int, ...] = ()
+    waits: Mapping[tuple[str, int], Waits] = {}
+    waits_on: Mapping[str, Waits] = {}
+    all_waits: Waits = NO_WAITS
     failures: Stops = Stops()
 
-    def waits_like(self, gpu_type: str, gpus: int, enough: int) -> tuple[tuple[int, ...], str]:
+    def waits_like(self, gpu_type: str, gpus: int, enough: int) -> tuple[Waits, str]:
         """Return the waits of the jobs most like one of which there are enough, and in words which these are.
 
         Jobs of the same size on the same GPUs, else all jobs on these GPUs, else all jobs here.
         """
-        alike = self.waits.get((gpu_type, size_class(gpus)), ())
-        if len(alike) >= enough:
+        alike = self.waits.get((gpu_type, size_class(gpus)), NO_WAITS)
+        if alike.count >= enough:
             return alike, "like it here"
-        typed = self.waits_on.get(gpu_type, ())
-        if len(typed) >= enough:
+        typed = self.waits_on.get(gpu_type, NO_WAITS)
+        if typed.count >= enough:
             return typed, "on these GPUs here"
         return self.all_waits, "in this partition"
 
@@ -94,11 +107,19 @@ def _past(groups: Mapping[tuple[str, int], list[int]], stops: Mapping[str, Stops
         on[gpu_type] += values
     return Past(
         stops=stops,
-        waits={key: tuple(sorted(values)) for key, values in groups.items()},
-        waits_on={gpu_type: tuple(sorted(values)) for gpu_type, values in on.items()},
-        all_waits=tuple(sorted(value for values in on.values() for value in values)),
+        waits={key: _waits(values) for key, values in groups.items()},
+        waits_on={gpu_type: _waits(values) for gpu_type, values in on.items()},
+        all_waits=_waits([value for values in on.values() for value in values]),
         failures=Stops(
             hours=sum(item.hours for item in stops.values()),
             failed=sum(item.failed for item in stops.values()),
         ),
     )
+
+
+def _waits(values: list[int]) -> Waits:
+    ordered = sorted(values)
+    low, middle, high = (
+        ordered[min(len(ordered) - 1, int(share * len(ordered)))] for share in (0.1, 0.5, 0.9)
+    )
+    return Waits(len(ordered), sum(ordered) / len(ordered), low, middle, high)

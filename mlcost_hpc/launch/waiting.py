@@ -7,8 +7,6 @@ from typing import TYPE_CHECKING
 import msgspec
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from mlcost_hpc.launch.offers import Offer
     from mlcost_hpc.launch.past import Past
     from mlcost_hpc.launch.shape import Shape
@@ -48,26 +46,26 @@ def expect_wait(offer: Offer, shape: Shape, here: Past) -> Wait:
     """
     idle = _is_idle(offer, shape)
     waits, kind = here.waits_like(offer.gpu_type, shape.gpus * shape.nodes, _ENOUGH)
-    if len(waits) < _ENOUGH:
+    if waits.count < _ENOUGH:
         seconds, low, high = _IDLE if idle else _UNKNOWN
         said = "enough is idle now" if idle else "nothing is idle now"
-        return Wait(seconds=seconds, low=low, high=high, basis=f"{said}; {len(waits)} runs are no history")
-    low, middle, high = (float(_quantile(waits, share)) for share in (0.1, 0.5, 0.9))
-    basis = f"{len(waits)} runs {kind}"
+        return Wait(seconds=seconds, low=low, high=high, basis=f"{said}; {waits.count} runs are no history")
+    basis = f"{waits.count} runs {kind}"
     if idle:
         return Wait(
-            seconds=min(_IDLE[0], middle), low=0.0, high=max(_IDLE[2], middle), basis=f"idle now; {basis}"
+            seconds=min(_IDLE[0], waits.middle),
+            low=0.0,
+            high=max(_IDLE[2], waits.middle),
+            basis=f"idle now; {basis}",
         )
-    mean = sum(waits) / len(waits)
     # Busy now: the runs that found an idle place say little, so it is the upper half that counts.
     return Wait(
-        seconds=max(mean, middle), low=max(low, _IDLE[1]), high=max(high, mean), basis=f"busy now; {basis}"
+        seconds=max(waits.mean, waits.middle),
+        low=max(waits.low, _IDLE[1]),
+        high=max(waits.high, waits.mean),
+        basis=f"busy now; {basis}",
     )
 
 
 def _is_idle(offer: Offer, shape: Shape) -> bool:
     return offer.gpus_idle >= shape.gpus * shape.nodes and offer.cpus_idle >= shape.cpus * shape.nodes
-
-
-def _quantile(ordered: Sequence[int], share: float) -> int:
-    return ordered[min(len(ordered) - 1, int(share * len(ordered)))]

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from mlcost_hpc.errors import SlurmTimeoutError
 from mlcost_hpc.launch.history import KEEP_S, read_history
-from mlcost_hpc.launch.past import by_partition
+from mlcost_hpc.launch.past import Waits, by_partition
 from mlcost_hpc.slurm.api import Run
 from mlcost_hpc.slurm.fake import FakeSlurm
 from mlcost_hpc.units import Tres
@@ -58,6 +58,6 @@ def test_past_of_a_partition_sums_up(tmp_path: Path) -> None:
     samples = read_history(FakeSlurm(runs=[RUN, RUN]), tmp_path / "h.json", NOW).samples
     past = by_partition(samples)["spot"]
     assert (past.stops["h100"].hours, past.stops["h100"].preempted) == (2.0, 2)
-    assert past.waits_like("h100", 3, enough=2) == ((1000, 1000), "like it here")
-    assert past.waits_like("h100", 8, enough=2) == ((1000, 1000), "on these GPUs here")
-    assert past.waits_like("a100", 1, enough=2) == ((1000, 1000), "in this partition")
+    assert past.waits_like("h100", 3, enough=2) == (Waits(2, 1000, 1000, 1000, 1000), "like it here")
+    assert past.waits_like("h100", 8, enough=2) == (Waits(2, 1000, 1000, 1000, 1000), "on these GPUs here")
+    assert past.waits_like("a100", 1, enough=2) == (Waits(2, 1000, 1000, 1000, 1000), "in this partition")
