@@ -9,6 +9,7 @@ from zoneinfo import ZoneInfo
 import pytest
 from mlcost_accounting.budgets.records import Budget
 from mlcost_accounting.ledger.budget_book import BudgetBook
+from mlcost_accounting.ledger.override_book import keep_overrides_of_jobs
 from mlcost_accounting.ledger.reconciliations import keep_reconciliation
 from mlcost_accounting.reconcile import Comparison
 from mlcost_accounting.web.app import WebApp
@@ -18,6 +19,8 @@ from mlcost_accounting.web.tokens import TokenFile
 from mlcost_accounting.web.visit import SiteFacts
 from sample_ledger import HOSTILE, sample_books
 from starlette.testclient import TestClient
+
+from mlcost_hpc.slurm.api import Job
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -38,6 +41,11 @@ RECONCILED = [
     for account, difference, reasons in (("nlp", 0, ()), (HOSTILE, 3600, ("sweep runs: 3600 s",)))
 ]  # fmt: skip
 
+OVERRIDDEN = Job(
+    job_id="99+1", raw_job_id="99", user="ben", account="vision", submitted=7200,
+    comment=f"budget_override=vision-hard over=3.00EUR by=root because camera-ready {HOSTILE}",
+)  # fmt: skip
+
 
 @pytest.fixture(scope="session")
 def ledger_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -55,6 +63,7 @@ def ledger_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
         )
         book.add(budget, author="root", reason="", now=0)
     keep_reconciliation(books.ledger, "alpha", 0, 3600, RECONCILED, 7200)
+    keep_overrides_of_jobs(books.ledger, "alpha", [OVERRIDDEN])
     books.ledger.close()
     return path
 

@@ -128,6 +128,12 @@ def test_a_lead_sees_the_group_and_those_below_only(make_client: Callable[..., T
     assert "ana-own" not in make_client("lena").get("/budgets").text
 
 
+def test_an_override_is_shown_to_those_it_concerns(make_client: Callable[..., TestClient]) -> None:
+    """Ben's override of vision's budget: to himself, to who leads vision, to operators, to nobody else."""
+    seen = {user for user in USERS if "vision-hard" in make_client(user).get("/budgets").text}
+    assert seen == {"root", "sam", "ben"}
+
+
 def test_scope_is_kept_inside_a_wanted_part(make_client: Callable[..., TestClient]) -> None:
     """rob, who leads robotics, asks for ben's page with every trick of the query: nothing comes."""
     client = make_client("rob")

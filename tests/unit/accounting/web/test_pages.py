@@ -218,7 +218,11 @@ def test_the_operators_page_shows_the_ledgers_health(make_client: Callable[..., 
     text = make_client("root").get("/operator").text
     assert "alpha" in text
     assert "no price for GPU model" in text
-    assert "No submission went past a hard budget." in text
+    assert "vision-hard" in text
+    assert "3.00 EUR" in text
+    assert '<a href="/job/99%2B1">99</a>' in text
+    assert "(says root)" in text, "the comment names another user than Slurm does"
+    assert HOSTILE not in text
 
 
 def test_the_operators_page_shows_the_newest_reconciliation(
@@ -233,7 +237,9 @@ def test_the_operators_page_shows_the_newest_reconciliation(
     assert HOSTILE not in text
     empty = tmp_path / "empty.db"
     sample_books(empty, date(2026, 1, 5), per_day=1).ledger.close()
-    assert "Never compared" in make_client("root", ledger=empty).get("/operator").text
+    text = make_client("root", ledger=empty).get("/operator").text
+    assert "Never compared" in text
+    assert "No submission went past a hard budget." in text
     with sqlite3.connect(empty) as older:
         older.execute("DROP TABLE reconciliations")
     assert "Never compared" in make_client("root", ledger=empty).get("/operator").text
