@@ -40,10 +40,14 @@ class RenderingExecutor(submitit.SlurmExecutor):
         folder: where pickles and results go; made private when it is missing.
         submit: submits the worker.
         sender: cancels what cannot be submitted whole.
+
+    Attributes:
+        base: the folder, or the one above the first that has a job's id in its name (``logs/%j``).
     """
 
     def __init__(self, folder: Path, submit: Submit, sender: Sender) -> None:
         super().__init__(folder=folder)
+        self.base = JobPaths.get_first_id_independent_folder(self.folder)
         self._submit = submit
         self._sender = sender
         # Its pause between submissions spares a controller that gets thousands; we send arrays.
@@ -58,11 +62,6 @@ class RenderingExecutor(submitit.SlurmExecutor):
     def affinity(cls) -> int:
         """Return that this can be used; a missing sbatch is reported in full when it is called."""
         return 2
-
-    @property
-    def base(self) -> Path:
-        """The folder, or the one above the first that has a job's id in its name (``logs/%j``)."""
-        return JobPaths.get_first_id_independent_folder(self.folder)
 
     @property
     def largest_array(self) -> int:
