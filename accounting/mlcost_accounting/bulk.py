@@ -128,11 +128,14 @@ class Kinds:
 
     def rated(self, columns: Sequence[Repeated[Any]]) -> Repeated[RatedKind]:
         """Return the kind of each run, given the columns of :class:`Kind`."""
+        # Memory can be asked for by the byte: what is remembered must not grow for ever.
+        if len(self._rated) > _MOST_KINDS:
+            self._rated.clear()
         return together(columns).map(self._rate)
 
     def dims(self, columns: RunColumns, kinds: Repeated[RatedKind]) -> Repeated[Dims]:
         """Return what reports group each run by."""
-        # A comment can be different in every run: what is remembered must not grow for ever.
+        # A comment can be different in every run.
         if len(self._dims) > _MOST_DIMS:
             self._dims.clear()
         people = (columns.cluster, columns.account, columns.user, columns.wckey, columns.comment)
@@ -167,4 +170,5 @@ class Kinds:
         )
 
 
+_MOST_KINDS = 20_000
 _MOST_DIMS = 20_000
