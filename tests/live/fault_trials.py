@@ -7,10 +7,11 @@ import signal
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from tests.live.faults import Edit, Lab, LiveJob, wait_for
+from tests.live.faults import Edit, Lab, LiveJob, TrialError, wait_for
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -155,7 +156,9 @@ def _fail_node(job: LiveJob, node: str) -> None:
     # if that had begun there already, as it may in trials: with cred_expire=5 it waits for seconds only.
     lab.call(("scontrol", "hold", job.job_id))
     lab.start_nodes()
-    wait_for(lambda: lab.run("sinfo", "-h", "-n", node, "-o", "%T").split()[0] == "idle", f"{node} idle")
+    is_back = ("idle", "mixed", "allocated")  # another trial's job may be on it by now
+    with suppress(TrialError):  # 22.05 takes minutes to say so, and tells the node nothing late
+        wait_for(lambda: lab.run("sinfo", "-h", "-n", node, "-o", "%T").split()[0] in is_back, node, 10)
     lab.call(("scontrol", "release", job.job_id))
 
 
