@@ -16,7 +16,6 @@ from mlcost_hpc.errors import UsageError
 
 if TYPE_CHECKING:
     from mlcost_hpc.cli.context import Context
-    from mlcost_hpc.compress.batch import Batch
     from mlcost_hpc.compress.records import Result
 
 _WHAT = {"prepare": "models to prepare", "task": "tasks", "measure": "models to measure"}
@@ -149,12 +148,17 @@ def status(context: Context, plan: Path, output_format: Format) -> None:
     `lost` tasks have no row and are not in the queue any more: submit again and only they run.
     """
     from mlcost_hpc.compress.progress import count_statuses, whereabouts
+    from mlcost_hpc.compress.submissions import names_of, read_submitted, states_by_task
+    from mlcost_hpc.compress.submit import ask_states
 
     batch, manifest = existing(plan)
     results = batch.results(manifest.tasks)
     counts: dict[str, int] = dict(count_statuses(results).items())
     open_tasks = {task.id for task in manifest.tasks} - {result.task for result in results}
-    counts |= whereabouts(open_tasks, _task_states(context, batch))
+    submitted = read_submitted(batch)
+    sent = {name for item in submitted if item.kind == "task" for name in names_of(item)}
+    states = states_by_task(submitted, ask_states(context.slurm, submitted)) if submitted else {}
+    counts |= whereabouts(open_tasks, states, sent)
     rows: list[dict[str, object]] = [{"status": name, "tasks": count} for name, count in counts.items()]
     print_rows(rows, {"status": "status", "tasks": "tasks"}, output_format, right=["tasks"])
 
@@ -174,15 +178,6 @@ def plan(models: tuple[Path, ...], recipes: tuple[str, ...], out: Path) -> None:
     out.write_text(plan_text(models, recipes, out.parent), encoding="utf-8")
     check_contents(load_plan(out), out)
     click.echo(f"wrote {out}: edit it, then mlcost compress submit {out}")
-
-
-def _task_states(context: Context, batch: Batch) -> dict[str, str]:
-    """Return task -> Slurm's state word of its newest try; empty for a batch that was never submitted."""
-    from mlcost_hpc.compress.submissions import read_submitted, states_by_task
-    from mlcost_hpc.compress.submit import ask_states
-
-    submitted = read_submitted(batch)
-    return states_by_task(submitted, ask_states(context.slurm, submitted)) if submitted else {}
 
 
 def _tell(result: Result) -> None:

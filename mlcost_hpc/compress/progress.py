@@ -29,18 +29,21 @@ def missing(tasks: Sequence[Task], results: Mapping[str, Result]) -> tuple[Task,
     return tuple(task for task in tasks if task.id not in results or should_rerun(results[task.id]))
 
 
-def whereabouts(open_tasks: Collection[str], states: Mapping[str, str]) -> dict[str, int]:
+def whereabouts(
+    open_tasks: Collection[str], states: Mapping[str, str], sent: Collection[str] = ()
+) -> dict[str, int]:
     """Return how many tasks without a row are queued, running, lost, or were never submitted.
 
     Args:
         open_tasks: ids of tasks without a row.
         states: task id -> Slurm's state word of its newest try.
+        sent: ids of tasks that were submitted: one that Slurm no longer knows was cancelled while it waited.
     """
     counts = dict.fromkeys(("queued", "running", "lost", "not submitted"), 0)
     for task in open_tasks:
         state = states.get(task)
         if state is None:
-            counts["not submitted"] += 1
+            counts["lost" if task in sent else "not submitted"] += 1
         elif state in ENDED:
             counts["lost"] += 1
         else:

@@ -57,6 +57,8 @@ def test_the_newest_try_of_a_task_counts() -> None:
     assert states == {"a": "COMPLETED", "b": "PENDING", "c": "CANCELLED"}
     assert under_way(states) == {"b"}
     assert whereabouts({"b", "c", "d"}, states) == {"queued": 1, "running": 0, "lost": 1, "not submitted": 1}
+    # Cancelled while it waited: Slurm forgets such a task of an array, its record does not.
+    assert whereabouts({"d"}, states, {"d"})["lost"] == 1
 
 
 def test_out_of_memory_gets_twice_as_much_up_to_a_limit(tmp_path: Path, linear: Path) -> None:
