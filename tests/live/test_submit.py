@@ -172,11 +172,21 @@ def test_controller_that_answers_too_late_gets_one_job(
     assert cluster.run(*words).split() == [job["job_id"]]
 
 
-def test_unknown_account_is_told_in_sbatchs_words(site: Site) -> None:
-    """An account that does not exist is sbatch's own complaint, in one line, exit code 1."""
+def test_unknown_account_is_told_before_sbatch_is_called(site: Site) -> None:
+    """An account that the user is not in: nothing fits, in one line with those there are, exit code 3."""
     done = site.mlcost("submit", "--account", "nobody", "--", "true")
+    assert done.returncode == 3
+    assert "not in account nobody" in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+
+
+def test_refusal_is_told_in_sbatchs_words(site: Site) -> None:
+    """What sbatch refuses is its own complaint, in one line, exit code 1."""
+    script = site.folder / "job.sh"
+    script.write_text("#!/bin/bash\n#SBATCH --time=5 --dependency=afterok:nonsense\ntrue\n")
+    done = site.mlcost("submit", str(script))
     assert done.returncode == 1
-    assert "Invalid account" in done.stderr
+    assert "dependency" in done.stderr.lower()
     assert len(done.stderr.splitlines()) == 1
 
 
