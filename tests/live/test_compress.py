@@ -108,3 +108,35 @@ def test_the_report_prices_what_ran(cluster: LiveCluster, plan: Path) -> None:
         assert cpus == pytest.approx(round(cpus), abs=1e-4)  # the cost is rounded to nine decimals
         assert round(cpus) > 0
         assert row["cost_before"] is not None
+
+
+def test_fronts_are_measured_alone_when_the_tasks_are_done(cluster: LiveCluster, plan: Path) -> None:
+    """One submit: tasks on shared cores, then an exclusive array whose figures the report goes by."""
+    output = mlcost(
+        cluster, plan, "submit", "--rates", "rates.toml", "--partition", "cpu", "--then-measure", "cpu"
+    )
+    *_, measuring = jobs(output)
+    for index in range(3):
+        cluster.wait_state(f"{measuring}_{index}", "COMPLETED", seconds=240)
+    held = cluster.run("sacct", "-X", "-n", "-P", "-j", f"{measuring}_0", "-o", "AllocCPUS").split()
+    cpus = cluster.run("sinfo", "-h", "-p", "cpu", "-o", "%c").split()
+    assert held == cpus[:1], "the whole node was allocated"
+    records = sorted(plan.parent.glob("plan-batch/results/*/measured/*.json"))
+    assert records
+    assert json.loads(records[0].read_bytes())["place"]["job"].startswith(measuring)
+
+
+def test_candidates_are_checked_on_nodes_with_a_feature(cluster: LiveCluster, plan: Path) -> None:
+    """The second array over --constraint compares answers there with those kept."""
+    submitted = submit(cluster, plan)
+    for index in range(6):
+        cluster.wait_state(f"{submitted[-1]}_{index}", "COMPLETED", seconds=240)
+    output = mlcost(cluster, plan, "check", "--submit", "cpu", "--constraint", "cpu", "--rates", "rates.toml")
+    good = counts(cluster, plan).get("ok", 0)
+    if not good:
+        assert "nothing to submit" in output
+        return
+    [array] = jobs(output)
+    for index in range(good):
+        cluster.wait_state(f"{array}_{index}", "COMPLETED", seconds=120)
+    assert len(list(plan.parent.glob("plan-batch/results/*/checks/*.json"))) == good
