@@ -166,9 +166,10 @@ def test_controller_that_answers_too_late_gets_one_job(
     (folder / "sbatch").chmod(0o755)
     monkeypatch.setenv("PATH", f"{folder}{os.pathsep}{os.environ['PATH']}")
     site.set("[slurm]\ntimeout_s = 2\n")
-    job = site.submit("--time", "5m", "--job-name", "late", "--", "true")
+    name = f"late-{os.getpid()}"  # Slurm remembers those of an earlier session
+    job = site.submit("--time", "5m", "--job-name", name, "--", "true")
     cluster.wait_state(job["job_id"], "COMPLETED")
-    words = ("squeue", "--me", "--noheader", "--states=all", "--name=late", "--format=%i")
+    words = ("squeue", "--me", "--noheader", "--states=all", f"--name={name}", "--format=%i")
     assert cluster.run(*words).split() == [job["job_id"]]
 
 
