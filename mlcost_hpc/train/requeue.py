@@ -75,7 +75,8 @@ class StopSignal:
     two holds. Forked children are covered by themselves; torch's loader workers take SIGTERM back for
     themselves, so they need :attr:`shield` as their ``worker_init_fn``.
 
-    Use it as a context manager in the main thread; leaving restores the handlers that were there.
+    Use it as a context manager in the main thread; leaving restores the handlers that were there, but for
+    USR2, which is ignored from then on unless the program had a handler of its own.
 
     Attributes:
         shield: called in a child process, makes it outlive the signals as long as training goes on.
@@ -118,7 +119,11 @@ class StopSignal:
     ) -> None:
         self.release_children()
         for number, handler in self._previous.items():
-            signal.signal(number, handler if handler is not None else signal.SIG_DFL)
+            after = signal.SIG_DFL if handler is None else handler
+            # Slurm may warn of the time limit when the last step has just been saved: nobody waits for that
+            # any more, and the default would kill a process that has done all it should.
+            is_late_warning = number == signal.SIGUSR2 and after == signal.SIG_DFL
+            signal.signal(number, signal.SIG_IGN if is_late_warning else after)
         self._previous.clear()
 
     def release_children(self) -> None:

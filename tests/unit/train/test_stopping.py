@@ -1,6 +1,8 @@
 """Why a run is stopped, how long it has, and what it saves in that time."""
 
 import signal
+import subprocess
+import sys
 import time
 
 import pytest
@@ -9,6 +11,7 @@ from hypothesis import strategies as st
 
 from mlcost_hpc.slurm.api import Job
 from mlcost_hpc.train import stopping
+from mlcost_hpc.train.requeue import StopSignal
 
 NOW = 1_000_000
 SLURM = {"SLURM_JOB_ID": "7"}
@@ -103,3 +106,25 @@ def test_what_is_added_never_endangers_the_required_state(left, required, option
         used += background
     if required <= left:
         assert used <= left
+
+
+def test_a_warning_after_the_end_kills_nobody():
+    """USR2 that comes when the run is over is ignored; TERM is obeyed as before; own handlers are back."""
+    script = (
+        "import os, signal, sys\n"
+        "from mlcost_hpc.train.requeue import StopSignal\n"
+        "with StopSignal(): pass\n"
+        "os.kill(os.getpid(), signal.SIGUSR2)\n"
+        "print('alive', flush=True)\n"
+        "os.kill(os.getpid(), signal.SIGTERM)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    assert (done.stdout, done.returncode) == ("alive\n", -signal.SIGTERM)
+    own = signal.signal(signal.SIGUSR2, lambda *_: None)
+    try:
+        mine = signal.getsignal(signal.SIGUSR2)
+        with StopSignal():
+            pass
+        assert signal.getsignal(signal.SIGUSR2) is mine
+    finally:
+        signal.signal(signal.SIGUSR2, own)
