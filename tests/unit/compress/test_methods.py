@@ -167,7 +167,8 @@ def test_an_old_operator_set_is_raised_before_quantizing(tmp_path: Path, linear:
     shop = workshop(tmp_path)
     made = apply("int8-static", tmp_path / "old.onnx", shop)
     assert inspect(made).opset >= 17
-    assert not shop.notes
+    # Where the processor has no VNNI a note says so; what is asked here is that no rung had to be left.
+    assert not [note for note in shop.notes if "VNNI" not in note]
 
 
 def test_dynamic_int8_reaches_weights_inside_branches(tmp_path: Path) -> None:
