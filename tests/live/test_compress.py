@@ -104,9 +104,10 @@ def test_the_report_prices_what_ran(cluster: LiveCluster, plan: Path) -> None:
     assert len(rows) == 6
     for row in rows:
         # One CPU at 0.05 an hour, for the seconds of the row (memory is free on this card).
-        cpus = float(row["task_cost"]) / (0.05 * row["seconds"] / 3600)
-        assert cpus == pytest.approx(round(cpus), abs=1e-4)  # the cost is rounded to nine decimals
-        assert round(cpus) > 0
+        a_cpu = 0.05 * row["seconds"] / 3600
+        cpus = round(float(row["task_cost"]) / a_cpu)
+        assert float(row["task_cost"]) == pytest.approx(cpus * a_cpu, abs=6e-10)  # rounded to nine decimals
+        assert cpus > 0
         assert row["cost_before"] is not None
 
 
