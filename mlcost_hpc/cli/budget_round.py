@@ -32,8 +32,8 @@ def look_at_budgets(
         Where the budgets stand.
     """
     from mlcost_accounting.alerts.delivery import deliver
-    from mlcost_accounting.budgets.submission import publish as published_of
-    from mlcost_accounting.budgets.submission import write_published
+    from mlcost_accounting.budgets.publishing import publish as published_of
+    from mlcost_accounting.budgets.publishing import write_published
     from mlcost_accounting.budgets.watch import watch_all
     from mlcost_accounting.ledger.health import known_until
     from mlcost_accounting.ledger.outbox import Outbox

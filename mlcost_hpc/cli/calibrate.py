@@ -70,8 +70,9 @@ def calibrate(
     partly. One job a GPU type: the tasks of an array cannot ask for different GPUs. --budget holds for all
     of them together; exit code 4 when it, or a budget of the account, is too small.
     """
-    from mlcost_hpc.cli.budget_gate import Stake, obey_for_all
+    from mlcost_hpc.cli.budget_gate import obey
     from mlcost_hpc.cli.evidence import gather
+    from mlcost_hpc.launch.budget_gate import Stake
 
     options["time"] = options["time"] or _DEFAULT_MINUTES
     launcher = context.launcher(rates)
@@ -83,11 +84,9 @@ def calibrate(
     if not candidates:
         click.echo("mlcost: measured already on every GPU type that fits; --again measures anew", err=True)
     obey_need(need, candidates, launcher.currency)
-    stakes = [
-        Stake(item.per_hour, item.forecast.time_limit_s, item.offer.gpu_model, item.gpus)
-        for item in candidates
-    ]
-    comment = obey_for_all(context, need.account, stakes, over_budget) if candidates and not dry_run else ""
+    comment = ""
+    if candidates and not dry_run:
+        comment = obey(launcher.gate, need.account, [Stake.of(item) for item in candidates], over_budget)
     rows = [_row(item, launcher.currency) for item in candidates]
     if not dry_run:
         submissions = [_submit(launcher, command, choice, item, comment) for item in candidates]

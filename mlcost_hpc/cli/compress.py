@@ -117,7 +117,7 @@ def submit(
         qos=qos,
     )
     orders = Orders(need=need, per_index=per_index, throttle=throttle, first_stage=first_stage)
-    orders = obey_for_batch(context, launcher, batch, manifest, orders, over_budget)
+    orders = obey_for_batch(launcher, batch, manifest, orders, over_budget)
     sent = send(batch, manifest, launcher, orders)
     if then_measure:
         tasks = [item for item in sent if item.kind == "task"]

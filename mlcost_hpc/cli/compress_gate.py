@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 import msgspec
 
 if TYPE_CHECKING:
-    from mlcost_hpc.cli.context import Context
     from mlcost_hpc.compress.batch import Batch
     from mlcost_hpc.compress.manifest import Manifest
     from mlcost_hpc.compress.submit import Orders
@@ -15,7 +14,6 @@ if TYPE_CHECKING:
 
 
 def obey_for_batch(
-    context: Context,
     launcher: Launcher,
     batch: Batch,
     manifest: Manifest,
@@ -33,13 +31,14 @@ def obey_for_batch(
         BudgetError: a hard budget refuses, and nobody overrides it.
         NoOfferError: nothing on the cluster fits a task.
     """
-    from mlcost_hpc.cli.budget_gate import Stake, obey_for_all
+    from mlcost_hpc.cli.budget_gate import obey
     from mlcost_hpc.cli.compress_batches import missing
     from mlcost_hpc.compress.submissions import base_memory, read_submitted, states_by_task, under_way
     from mlcost_hpc.compress.submit import ask_states
+    from mlcost_hpc.launch.budget_gate import Stake
 
     todo = missing(batch, manifest)
-    if not todo or not context.settings.paths.published_budgets:
+    if not todo or launcher.gate.published is None:
         return orders
     submitted = read_submitted(batch)
     waiting = under_way(states_by_task(submitted, ask_states(launcher.slurm, submitted)))
@@ -48,14 +47,8 @@ def obey_for_batch(
         return orders
     memory = max(orders.need.memory or 0, *(base_memory(manifest, task) for task in tasks))
     best = launcher.choose(msgspec.structs.replace(orders.need, memory=memory)).best
-    stake = Stake(
-        per_hour=best.per_hour,
-        time_s=best.forecast.time_limit_s,
-        gpu_model=best.offer.gpu_model,
-        gpus=best.gpus,
-        tasks=-(-len(tasks) // orders.per_index),
-    )
-    comment = obey_for_all(context, orders.need.account, [stake], over_budget)
+    stake = Stake.of(best, -(-len(tasks) // orders.per_index))
+    comment = obey(launcher.gate, orders.need.account, [stake], over_budget)
     if not comment:
         return orders
     return msgspec.structs.replace(orders, options={**orders.options, "comment": comment})

@@ -68,8 +68,9 @@ def submit(
     A job that is preempted or reaches its limit and leaves with exit code 85 is requeued; mlcost_hpc.train
     does that for you. Exit code 3 when nothing fits, 4 when a budget refuses.
     """
-    from mlcost_hpc.cli.budget_gate import obey_budgets
+    from mlcost_hpc.cli.budget_gate import obey
     from mlcost_hpc.cli.evidence import gather
+    from mlcost_hpc.launch.budget_gate import Stake
     from mlcost_hpc.launch.named import is_function_name
     from mlcost_hpc.launch.passthrough import need_of
 
@@ -84,11 +85,8 @@ def submit(
 
         click.echo(explain_choice(choice, launcher.currency), err=output_format == "json")
     _warn(launcher, choice)
-    best = choice.best
-    comment = obey_budgets(
-        context, account=need.account, per_hour=best.per_hour, time_s=best.forecast.time_limit_s,
-        gpu_model=best.offer.gpu_model, gpus=best.gpus, tasks=_tasks_of(directives), over_budget=over_budget,
-    )  # fmt: skip
+    stake = Stake.of(choice.best, _tasks_of(directives))
+    comment = obey(launcher.gate, need.account, [stake], over_budget)
     name = (directives or {}).get("job-name") or job_name or _name_of(command)
     order = _Order(
         launcher, choice, command, name, (run_dir or launcher.new_run_dir(name)).absolute(), comment

@@ -21,7 +21,7 @@ import time
 import warnings
 from decimal import Decimal
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 
@@ -30,6 +30,7 @@ from mlcost_hpc.config import find_settings_file, load_settings
 from mlcost_hpc.errors import UsageError
 from mlcost_hpc.launch.array import ArrayOrder, Part, waiting_for
 from mlcost_hpc.launch.assemble import NO_RATES, assemble
+from mlcost_hpc.launch.budget_gate import Stake, check_reason
 from mlcost_hpc.launch.executor import RenderingExecutor, make_folder, send_text
 from mlcost_hpc.launch.folders import literal_path
 from mlcost_hpc.launch.history import read_history
@@ -59,7 +60,7 @@ _DEFAULTS: dict[str, Any] = {
     "slurm_comment": "", "slurm_dependency": "",
     # ours
     "gpu_memory_gb": 0, "gpu_types": (), "preemptible": True, "budget": None, "work": None,
-    "deadline_min": None, "hour_value": 0,
+    "deadline_min": None, "hour_value": 0, "over_budget": None,
 }  # fmt: skip
 
 # Options of sbatch that choose no hardware: they are handed on as they are.
@@ -69,6 +70,20 @@ _HANDED_ON = (
 )  # fmt: skip
 _EXTRA = "slurm_additional_parameters"
 _FRESH_S = 60.0
+
+
+class _Going(NamedTuple):
+    """What is being submitted.
+
+    Attributes:
+        function: its name, for the record.
+        choice: where it goes.
+        override: words for the comment where a budget was overridden; else empty.
+    """
+
+    function: str
+    choice: Choice
+    override: str
 
 
 class Executor(RenderingExecutor):
@@ -88,7 +103,6 @@ class Executor(RenderingExecutor):
         self.job_class = job_class(self._launcher.slurm)
         self._wishes = dict(_DEFAULTS) | dict.fromkeys(_HANDED_ON)
         self._chosen_at = 0.0
-        self._function = "function"
         self.last: Choice | None = None
 
     @property
@@ -106,7 +120,9 @@ class Executor(RenderingExecutor):
         if unknown:
             raise UsageError(f"unknown parameters {', '.join(unknown)}; known are {', '.join(self._wishes)}")
         self._wishes.update(kwargs)
-        _ = self.need  # a wrong value is told now and not at the thousandth submission
+        # A wrong value is told now and not at the thousandth submission.
+        _ = self.need
+        check_reason(self._wishes["over_budget"])
         self.last = None
 
     @property
@@ -142,20 +158,37 @@ class Executor(RenderingExecutor):
     def _internal_process_submissions(
         self, delayed_submissions: Sequence[submitit_utils.DelayedSubmission]
     ) -> list[submitit.Job[Any]]:
-        self._function = _name_of(delayed_submissions[0].function)
+        choice = self._choice()
+        # All of them or none: what is sent in parts is asked for as a whole.
+        leave = self._launcher.gate.ask(
+            self._account(), [Stake.of(choice.best, len(delayed_submissions))], self._wishes["over_budget"]
+        )
+        for line in leave.said:
+            warnings.warn(line, stacklevel=4)
+        self._going = _Going(_name_of(delayed_submissions[0].function), choice, leave.comment)
         return super()._internal_process_submissions(delayed_submissions)
+
+    def _account(self) -> str | None:
+        """Return the account that sbatch is given: submitit's users write it in either place."""
+        account = self._wishes[_EXTRA].get("account") or self._wishes["slurm_account"]
+        return None if account is None else str(account)
+
+    def _comment(self) -> str:
+        """Return the user's own comment, wherever they wrote it, and what records an override."""
+        own = self._wishes[_EXTRA].get("comment") or self._wishes["slurm_comment"] or ""
+        return " ".join(filter(None, (str(own), self._going.override)))
 
     def _num_tasks(self) -> int:
         return int(self._wishes["nodes"] * self._wishes["tasks_per_node"])
 
     def _submit_part(self, words: Sequence[str], part: Part) -> str:
         """Submit the worker for a part, write down why it goes where it goes, and return the job id."""
-        launcher, choice = self._launcher, self._choice()
+        launcher, choice = self._launcher, self._going.choice
         script = self._job_script(words, part, choice)
         launcher.lay_plan(script, choice)
         text = launcher.render(script).encode()
         job_id = send_text(text, self.base, "%j_submission.sh", launcher.sender)
-        record = msgspec.structs.replace(script, command=(self._function,))
+        record = msgspec.structs.replace(script, command=(self._going.function,))
         launcher.record(record, choice, job_id, array_tasks=part.tasks)
         return job_id
 
@@ -168,13 +201,13 @@ class Executor(RenderingExecutor):
             order = ArrayOrder(
                 command=tuple(words), tasks=part.tasks, name=wish["name"], run_dir=run_dir, first=part.first,
                 throttle=wish["slurm_array_parallelism"], dependency=wish["slurm_dependency"],
-                comment=wish["slurm_comment"],
+                comment=self._comment(),
             )  # fmt: skip
             script = launcher.array_script(waiting_for(order, part.after), choice)
             output = "%A_%a_0_log.out"
         else:
             script = launcher.script(
-                words, choice, name=wish["name"], run_dir=run_dir, comment=wish["slurm_comment"]
+                words, choice, name=wish["name"], run_dir=run_dir, comment=self._comment()
             )
             script = msgspec.structs.replace(script, dependency=wish["slurm_dependency"])
             output = "%j_0_log.out"
@@ -182,7 +215,7 @@ class Executor(RenderingExecutor):
         extra = {
             key.replace("_", "-"): str(value)
             for key, value in {**handed_on, **wish[_EXTRA]}.items()
-            if value is not None
+            if value is not None and key != "comment"
         }
         return msgspec.structs.replace(
             script,

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from mlcost_hpc.launch.access import current_user
+from mlcost_hpc.launch.budget_gate import gate_of
 from mlcost_hpc.launch.launcher import Launcher
 from mlcost_hpc.launch.list_prices import CURRENCY, list_price_card
 from mlcost_hpc.launch.render import Templates
@@ -55,4 +56,5 @@ def assemble(settings: Settings, slurm: Slurm, catalog: Catalog, rates: Path | N
         user=current_user(),
         cluster=settings.slurm.cluster,
         budgets=Budgets(**msgspec.structs.asdict(settings.requeue)),
+        gate=gate_of(settings),
     )

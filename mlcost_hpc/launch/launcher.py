@@ -14,6 +14,7 @@ import msgspec
 from mlcost_hpc.errors import SlurmError, UsageError
 from mlcost_hpc.launch.access import User, barred_partitions, enforces
 from mlcost_hpc.launch.array import part_of, split
+from mlcost_hpc.launch.budget_gate import BudgetGate
 from mlcost_hpc.launch.choose import Choice, choose
 from mlcost_hpc.launch.evidence import Evidence, gather_evidence
 from mlcost_hpc.launch.fallback import deadline_plan, sure_place
@@ -69,6 +70,7 @@ class Launcher(ScriptMaker):
         user: who submits; None = whoever, so that no partition is barred.
         cluster: name for ``sbatch --clusters`` on a multi-cluster site; None = the local cluster.
         budgets: how often jobs may be requeued.
+        gate: what the site's published budgets say. Whoever submits asks it first, with all that they send.
     """
 
     def __init__(
@@ -84,9 +86,11 @@ class Launcher(ScriptMaker):
         user: User | None = None,
         cluster: str | None = None,
         budgets: Budgets = Budgets(),  # noqa: B008 - frozen
+        gate: BudgetGate = BudgetGate(),  # noqa: B008 - frozen
     ) -> None:
         self.user = user
         self._budgets = budgets
+        self.gate = gate
         self.slurm = slurm
         self.catalog = catalog
         self.card = card

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Literal
 
 import msgspec
 
-from mlcost_accounting.budgets.records import format_amount, lasting
+from mlcost_accounting.budgets.records import lasting
+from mlcost_hpc.budgets import format_amount
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -13,13 +13,12 @@ import msgspec
 
 from mlcost_accounting.forecast import Estimate, Exhaustion
 from mlcost_accounting.periods import Period, period_of
+from mlcost_hpc.budgets import Scope, Unit
 from mlcost_hpc.errors import UsageError
-from mlcost_hpc.money import format_money, to_micros
+from mlcost_hpc.money import to_micros
 
 _MOST = 10**12
 
-Scope = Literal["account", "project", "user"]
-Unit = Literal["money", "gpu-hours"]
 Span = Literal["month", "quarter", "year", "total"]
 
 
@@ -149,13 +148,6 @@ def parse_amount(text: str, unit: Unit) -> int:
     if amount < 0:
         raise UsageError(f"{text!r} is negative: a budget is 0 or more")
     return amount
-
-
-def format_amount(amount: int, unit: Unit, currency: str) -> str:
-    """Return an amount for people: ``1,234.50 EUR`` or ``120.0 GPU-h``."""
-    if unit == "money":
-        return f"{format_money(amount)} {currency}".rstrip()
-    return f"{Decimal(amount) / 3600:,.1f} GPU-h"
 
 
 def lasting(status: BudgetStatus) -> str:

@@ -5,13 +5,13 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, NamedTuple
 
-from mlcost_accounting.budgets.overrides import MARK, parse_override
+from mlcost_hpc.overrides import MARK, parse_override
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from mlcost_accounting.budgets.overrides import Override
     from mlcost_accounting.ledger.store import Ledger
+    from mlcost_hpc.overrides import Override
     from mlcost_hpc.slurm.api import Job
     from mlcost_hpc.slurm.sacct_columns import RunColumns
 

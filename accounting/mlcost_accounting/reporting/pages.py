@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
 
-from mlcost_accounting.budgets.records import format_amount, lasting
+from mlcost_accounting.budgets.records import lasting
 from mlcost_accounting.reporting.cells import UNFINISHED
 from mlcost_accounting.reporting.charts import money_bars
 from mlcost_accounting.reports import hours
+from mlcost_hpc.budgets import format_amount
 from mlcost_hpc.money import MICROS, exact_money, format_money
 from mlcost_hpc.units import format_duration
 

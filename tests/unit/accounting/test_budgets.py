@@ -8,19 +8,19 @@ from typing import TYPE_CHECKING
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from mlcost_accounting.budgets.records import Budget, format_amount, parse_amount
+from mlcost_accounting.budgets.publishing import publish, write_published
+from mlcost_accounting.budgets.records import Budget, parse_amount
 from mlcost_accounting.budgets.status import status_of
-from mlcost_accounting.budgets.submission import (
+
+from mlcost_hpc.budgets import (
     PublishedBudget,
     PublishedBudgets,
     Submission,
     check_submission,
-    publish,
+    format_amount,
     read_published,
     require_budget,
-    write_published,
 )
-
 from mlcost_hpc.errors import BudgetError, ConfigError, UsageError
 
 if TYPE_CHECKING:

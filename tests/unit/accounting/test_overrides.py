@@ -10,11 +10,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from ledger_kit import NOON, Books, make_kinds, row
-from mlcost_accounting.budgets.overrides import Override, override_comment, parse_override
 from mlcost_accounting.ledger.override_book import keep_overrides_of_jobs, overridden_jobs
 from mlcost_accounting.ledger.store import open_ledger, read_ledger
 
 from mlcost_hpc.cli.main import main
+from mlcost_hpc.overrides import Override, override_comment, parse_override
 from mlcost_hpc.slurm.api import Job
 
 if TYPE_CHECKING:

@@ -7,11 +7,13 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from mlcost_accounting.budgets.submission import PublishedBudget, PublishedBudgets, write_published
+from mlcost_accounting.budgets.publishing import write_published
 
-from mlcost_hpc.cli.budget_gate import obey_budgets
+from mlcost_hpc.budgets import PublishedBudget, PublishedBudgets
+from mlcost_hpc.cli.budget_gate import obey
 from mlcost_hpc.cli.context import Context
 from mlcost_hpc.errors import BudgetError, ConfigError, UsageError
+from mlcost_hpc.launch.budget_gate import Stake, gate_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -37,11 +39,11 @@ def gate(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., str]:
     write_published(tmp_path / "budgets.json", PublishedBudgets(as_of=0, currency="USD", budgets=budgets))
     context = Context(config_file=tmp_path / "mlcost.toml", verbose=False)
 
-    def ask(**changes: Any) -> str:
-        asked: dict[str, Any] = {
-            "account": "nlp", "per_hour": Decimal(2), "time_s": 6 * 3600, "gpu_model": "h100", "gpus": 2,
-        }  # fmt: skip
-        return obey_budgets(context, **(asked | changes))
+    def ask(
+        account: str | None = "nlp", time_s: int = 6 * 3600, tasks: int = 1, over_budget: str | None = None
+    ) -> str:
+        stake = Stake(Decimal(2), time_s, "h100", 2, tasks)
+        return obey(gate_of(context.settings), account, [stake], over_budget)
 
     return ask
 

@@ -6,11 +6,11 @@ import getpass
 from typing import TYPE_CHECKING
 
 import pytest
-from mlcost_accounting.budgets.submission import PublishedBudget, PublishedBudgets, write_published
+from mlcost_accounting.budgets.publishing import write_published
 
+from mlcost_hpc.budgets import PublishedBudget, PublishedBudgets
 from mlcost_hpc.catalog import load_catalog
 from mlcost_hpc.cli.compress_gate import obey_for_batch
-from mlcost_hpc.cli.context import Context
 from mlcost_hpc.compress.batch import Batch
 from mlcost_hpc.compress.manifest import expand
 from mlcost_hpc.compress.newplan import plan_text
@@ -18,6 +18,7 @@ from mlcost_hpc.compress.plan import load_plan
 from mlcost_hpc.compress.submissions import Submitted, write_submitted
 from mlcost_hpc.compress.submit import Orders
 from mlcost_hpc.errors import BudgetError
+from mlcost_hpc.launch.budget_gate import BudgetGate
 from mlcost_hpc.launch.launcher import Launcher
 from mlcost_hpc.launch.need import Need
 from mlcost_hpc.slurm.api import Job
@@ -37,7 +38,6 @@ def gate(tmp_path: Path) -> Callable[..., Orders]:
     (tmp_path / "plan.toml").write_text(
         plan_text([tmp_path / "linear.onnx"], ["int8-dynamic", "fp16"], tmp_path)
     )
-    (tmp_path / "mlcost.toml").write_text('[paths]\npublished_budgets = "budgets.json"\n')
     manifest = expand(load_plan(tmp_path / "plan.toml"), tmp_path / "plan.toml")
     batch = Batch(tmp_path / "batch")
     batch.write_manifest(manifest)
@@ -51,7 +51,10 @@ def gate(tmp_path: Path) -> Callable[..., Orders]:
         write_published(tmp_path / "budgets.json", published)
         jobs = [Job(job_id=f"5_{at}", raw_job_id="5", state="PENDING") for at in range(queued)]
         slurm = FakeSlurm(partitions=PARTITIONS, nodes=NODES, jobs=jobs)
-        launcher = Launcher(slurm, load_catalog(), CARD, currency="USD", runs=tmp_path / "runs")
+        launcher = Launcher(
+            slurm, load_catalog(), CARD, currency="USD", runs=tmp_path / "runs",
+            gate=BudgetGate(published=tmp_path / "budgets.json"),
+        )  # fmt: skip
         if queued:
             packs = tuple((task.id,) for task in manifest.tasks[:queued])
             write_submitted(
@@ -61,9 +64,8 @@ def gate(tmp_path: Path) -> Callable[..., Orders]:
                     per_hour=CARD.cpu_hour, currency="USD", submitted=1.0,
                 ),
             )  # fmt: skip
-        context = Context(config_file=tmp_path / "mlcost.toml", verbose=False)
         orders = Orders(need=Need(cpus=1, time_s=3600, account="nlp"))
-        return obey_for_batch(context, launcher, batch, manifest, orders, reason)
+        return obey_for_batch(launcher, batch, manifest, orders, reason)
 
     return ask
 

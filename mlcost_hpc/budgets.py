@@ -1,4 +1,4 @@
-"""May this job be submitted? Budgets as the launcher sees them (pure), and the file that tells it.
+"""Budgets as whoever submits sees them: the file that tells where each stands, and what it says (pure).
 
 A user may not read the ledger. The operator's ``mlcost budget check --publish FILE`` writes where each budget
 stands, without anybody's jobs in it, and the launcher reads that file.
@@ -6,22 +6,32 @@ stands, without anybody's jobs in it, and the launcher reads that file.
 
 from __future__ import annotations
 
-import os
-import tempfile
-from collections.abc import Mapping, Sequence
-from pathlib import Path
+from collections.abc import Mapping
+from decimal import Decimal
+from typing import TYPE_CHECKING, Literal
 
 import msgspec
 
-from mlcost_accounting.budgets.records import BudgetStatus, Scope, Unit, format_amount
 from mlcost_hpc.errors import BudgetError, ConfigError
+from mlcost_hpc.money import format_money
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+Scope = Literal["account", "project", "user"]
+Unit = Literal["money", "gpu-hours"]
 
 
 class PublishedBudget(msgspec.Struct, frozen=True, kw_only=True):
     """Where a budget stands, as far as a submission needs it; amounts in the budget's unit.
 
     Attributes:
-        name, scope, target, unit, gpu_model, hard: as in :class:`~mlcost_accounting.budgets.records.Budget`.
+        name: its name.
+        scope: whose spending counts; an account's includes that of the accounts below it.
+        target: name of the account, project or user.
+        unit: what is counted.
+        gpu_model: with ``gpu-hours``: only GPUs of this model; empty = all.
+        hard: True = submissions beyond it are refused; False = it only warns.
         accounts: for an account's budget, that account and those below it.
         period: name of the period.
         amount: what may be used.
@@ -118,46 +128,6 @@ def require_budget(verdict: Verdict) -> None:
         raise BudgetError("; ".join(verdict.refusals))
 
 
-def publish(statuses: Sequence[BudgetStatus], currency: str, as_of: int | None) -> PublishedBudgets:
-    """Return what a submission needs to know of budgets."""
-    return PublishedBudgets(
-        as_of=as_of,
-        currency=currency,
-        budgets=tuple(
-            PublishedBudget(
-                name=status.budget.name,
-                scope=status.budget.scope,
-                target=status.budget.target,
-                unit=status.budget.unit,
-                gpu_model=status.budget.gpu_model,
-                hard=status.budget.hard,
-                accounts=status.accounts,
-                period=status.period.label,
-                amount=status.budget.amount,
-                used=status.usage.used,
-                committed=status.usage.committed,
-            )
-            for status in statuses
-        ),
-    )
-
-
-def write_published(path: Path, published: PublishedBudgets) -> None:
-    """Replace the file at once, readable for all: readers see the old or the new one, never half.
-
-    Raises:
-        ConfigError: when it cannot be written.
-    """
-    try:
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-        with os.fdopen(handle, "wb") as file:
-            file.write(msgspec.json.format(msgspec.json.encode(published)))
-            os.fchmod(file.fileno(), 0o644)
-        Path(name).replace(path)
-    except OSError as error:
-        raise ConfigError(f"{path}: the budgets cannot be published: {error.strerror}") from None
-
-
 def read_published(path: Path) -> PublishedBudgets:
     """Return the budgets of a file.
 
@@ -170,6 +140,13 @@ def read_published(path: Path) -> PublishedBudgets:
         raise ConfigError(f"{path}: the published budgets cannot be read: {error.strerror}") from None
     except (msgspec.DecodeError, msgspec.ValidationError) as error:
         raise ConfigError(f"{path}: these are no published budgets: {error}") from None
+
+
+def format_amount(amount: int, unit: Unit, currency: str) -> str:
+    """Return an amount for people: ``1,234.50 EUR`` or ``120.0 GPU-h``."""
+    if unit == "money":
+        return f"{format_money(amount)} {currency}".rstrip()
+    return f"{Decimal(amount) / 3600:,.1f} GPU-h"
 
 
 def _wanted(submission: Submission, budget: PublishedBudget) -> int:
