@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from fractions import Fraction
 from typing import TYPE_CHECKING
 
 import msgspec
 
 from mlcost_accounting.ledger.capacity_book import reservations_of
-from mlcost_accounting.ledger.overlap import overlapping_runs
+from mlcost_accounting.ledger.overlap import overlapping_runs, runs_of_users
+from mlcost_accounting.limit_usage import HALF_LIVES, RESOURCES, Expected, expect, judge
+from mlcost_hpc.slurm.decay import UsageDecay
+from mlcost_hpc.slurm.usage_reports import Counted
 from mlcost_hpc.units import parse_tres
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from mlcost_accounting.ledger.store import Ledger
 
 
@@ -27,6 +30,9 @@ class Comparison(msgspec.Struct, frozen=True, kw_only=True):
         difference_s: ledger less sreport.
         limits_min: minutes that the controller counts against limits now.
         reasons: what is known to make such figures differ, each with its size.
+        limits_expected_s: seconds x amount that it should count by the ledger, decayed and scaled.
+        limits_unexplained_s: how much more, or less, it counts than anything known allows.
+        limits_reasons: why it does not count what the runs held, each with its size.
     """
 
     account: str
@@ -36,6 +42,35 @@ class Comparison(msgspec.Struct, frozen=True, kw_only=True):
     difference_s: int
     limits_min: int
     reasons: tuple[str, ...]
+    # An older comparison that was kept has none of these.
+    limits_expected_s: int = 0
+    limits_unexplained_s: int = 0
+    limits_reasons: tuple[str, ...] = ()
+
+
+class Limits(msgspec.Struct, frozen=True, kw_only=True):
+    """What the controller counts against limits, and how it does.
+
+    Attributes:
+        counted: account -> user -> minutes.
+        decay: its settings.
+        factors: QOS -> UsageFactor.
+        asked: when it was asked, UTC seconds.
+        reset: when usage last began anew by the calendar, UTC seconds; 0 = never.
+    """
+
+    counted: Mapping[str, Mapping[str, Counted]]
+    decay: UsageDecay
+    factors: Mapping[str, Fraction]
+    asked: int
+    reset: int = 0
+
+    @property
+    def since(self) -> int:
+        """From when on runs matter: the reset, or so long ago that nothing is left."""
+        return max(
+            self.reset, self.asked - HALF_LIVES * self.decay.half_life_s if self.decay.half_life_s else 0
+        )
 
 
 def compare(
@@ -44,7 +79,7 @@ def compare(
     start: int,
     end: int,
     sreport: Mapping[str, Mapping[str, int]],
-    limits: Mapping[str, Mapping[str, int]],
+    limits: Limits,
 ) -> list[Comparison]:
     """Return ledger and Slurm side by side, by account.
 
@@ -54,15 +89,28 @@ def compare(
         start: UTC seconds, a full hour.
         end: the same.
         sreport: account -> ``cpu`` and ``gpu`` seconds.
-        limits: account -> ``cpu`` and ``gpu`` minutes.
+        limits: what the controller counts.
     """
     sums = _sums(ledger, cluster, start, end)
-    accounts = sorted({*sreport, *(account for account, mine in sums.items() if any(mine.used.values()))})
+    expected: dict[str, dict[str, dict[str, Expected]]] = {}
+    runs = runs_of_users(ledger, cluster, limits.since, limits.asked) if limits.decay.counts else ()
+    for (account, user), mine in expect(
+        runs, limits.decay, limits.factors, limits.since, limits.asked
+    ).items():
+        expected.setdefault(account, {})[user] = mine
+    used = (account for account, found in sums.items() if any(found.used.values()))
+    counted = (
+        account
+        for account, users in limits.counted.items()
+        if any(any(user.minutes.values()) for user in users.values())
+    )
     rows = []
-    for account in accounts:
-        for resource in ("cpu", "gpu"):
-            mine = sums.get(account, _Sums())
-            ours, theirs = mine.used[resource], sreport.get(account, {}).get(resource, 0)
+    for account in sorted({*sreport, *used, *counted, *expected}):
+        users = limits.counted.get(account, {})
+        found = sums.get(account, _Sums())
+        for resource in RESOURCES:
+            ours, theirs = found.used[resource], sreport.get(account, {}).get(resource, 0)
+            verdict = judge(expected.get(account, {}), users, resource, limits.decay, limits.reset)
             rows.append(
                 Comparison(
                     account=account,
@@ -70,8 +118,11 @@ def compare(
                     ledger_s=ours,
                     sreport_s=theirs,
                     difference_s=ours - theirs,
-                    limits_min=limits.get(account, {}).get(resource, 0),
-                    reasons=tuple(mine.reasons(resource, ours - theirs)),
+                    limits_min=sum(user.minutes[resource] for user in users.values()),
+                    reasons=tuple(found.reasons(resource, ours - theirs)),
+                    limits_expected_s=verdict.expected_s,
+                    limits_unexplained_s=verdict.unexplained_s,
+                    limits_reasons=verdict.reasons,
                 )
             )
     return rows

@@ -14,6 +14,8 @@ from mlcost_hpc.errors import UsageError
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from mlcost_accounting.reconcile import Comparison
+
     from mlcost_hpc.cli.context import Context
 
 _HOUR = 3600
@@ -30,13 +32,15 @@ def reconcile(
 ) -> None:
     """Compare the ledger with sreport and with what the controller counts against limits.
 
-    Hours are CPU and GPU hours within the window; each difference is shown with what can be behind it.
-    Ends with 1 when there is a difference. The operator's page shows the newest one of each cluster.
+    Hours are CPU and GPU hours; each difference is shown with what can be behind it. Against limits is
+    not of the window: it is what the controller has now, expected is what it should have by the ledger.
+    Ends with 1 when ledger and sreport differ, or when what counts against limits is unexplained.
+    The operator's page shows the newest one of each cluster.
     """
     from mlcost_accounting.ledger.reconciliations import keep_reconciliation
-    from mlcost_accounting.reconcile import compare
+    from mlcost_accounting.reconcile import Limits, compare
 
-    from mlcost_hpc.slurm import usage_reports
+    from mlcost_hpc.slurm import decay, usage_reports
     from mlcost_hpc.slurm.process import run
 
     zone = context.settings.zone
@@ -45,9 +49,20 @@ def reconcile(
     if start >= end:
         raise UsageError("there is no full hour between --since and --until")
     timeout_s = context.settings.slurm.timeout_s
-    cluster = context.settings.slurm.cluster or context.slurm.config()["ClusterName"]
+    config = context.slurm.config()
+    cluster = context.settings.slurm.cluster or config["ClusterName"]
+    settings = decay.read_usage_decay(config)
     told = run(usage_reports.sreport_accounts(cluster, start, end), timeout_s=timeout_s).stdout
-    limits = run(usage_reports.show_associations(), timeout_s=timeout_s).stdout
+    factors = run(decay.show_usage_factors(), timeout_s=timeout_s).stdout
+    counted = run(usage_reports.show_associations(), timeout_s=timeout_s).stdout
+    asked = int(time.time())
+    limits = Limits(
+        counted=usage_reports.parse_associations(counted),
+        decay=settings,
+        factors=decay.parse_usage_factors(factors),
+        asked=asked,
+        reset=settings.last_reset(asked, zone),
+    )
     with open_up_to_date(context, ledger) as opened:
         found = compare(
             opened,
@@ -55,7 +70,7 @@ def reconcile(
             start,
             end,
             usage_reports.parse_sreport(told),
-            usage_reports.parse_associations(limits),
+            limits,
         )
         keep_reconciliation(opened, cluster, start, end, found, int(time.time()))
     rows = [
@@ -66,15 +81,24 @@ def reconcile(
             "sreport_hours": f"{line.sreport_s / _HOUR:.4f}",
             "difference_s": line.difference_s,
             "limits_hours": f"{line.limits_min / 60:.2f}",
-            "reasons": "; ".join(line.reasons),
+            "expected_hours": f"{line.limits_expected_s / _HOUR:.2f}",
+            "reasons": _reasons(line),
         }
         for line in found
     ]
     headings = {
         "account": "account", "resource": "resource", "ledger_hours": "ledger h",
         "sreport_hours": "sreport h", "difference_s": "difference s", "limits_hours": "against limits h",
+        "expected_hours": "expected h",
         "reasons": "what can be behind it",
     }  # fmt: skip
-    print_rows(rows, headings, output_format, right=tuple(headings)[2:6])
-    if any(line.difference_s for line in found):
+    print_rows(rows, headings, output_format, right=tuple(headings)[2:7])
+    if any(line.difference_s or line.limits_unexplained_s for line in found):
         click.get_current_context().exit(1)
+
+
+def _reasons(line: Comparison) -> str:
+    words = list(line.reasons)
+    if line.limits_reasons:
+        words.append("against limits: " + ", ".join(line.limits_reasons))
+    return "; ".join(words)

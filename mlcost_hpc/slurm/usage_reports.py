@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from datetime import UTC, datetime
+
+import msgspec
 
 _SREPORT_TRES = {"cpu": "cpu", "gres/gpu": "gpu"}
 _ASSOCIATION = re.compile(r"^ClusterName=\S+ Account=(?P<account>\S+) UserName=(?P<user>\S*?)(?:\(\d+\))? ")
@@ -42,22 +45,41 @@ def show_associations() -> list[str]:
     return ["scontrol", "show", "assoc_mgr", "flags=assoc"]
 
 
-def parse_associations(text: str) -> dict[str, dict[str, int]]:
-    """Return account -> ``cpu`` and ``gpu`` minutes that count against limits, summed over its users.
+class Counted(msgspec.Struct, frozen=True, kw_only=True):
+    """What the controller counts against limits for one account and user.
 
-    These decay (PriorityDecayHalfLife), are scaled by UsageFactor and begin anew at the controller's reset.
+    Attributes:
+        minutes: ``cpu`` and ``gpu`` minutes, summed over the associations.
+        associations: how many there are (one for each partition that has its own).
     """
-    used: dict[str, dict[str, int]] = {}
-    account = ""
+
+    minutes: Mapping[str, int]
+    associations: int = 1
+
+
+def parse_associations(text: str) -> dict[str, dict[str, Counted]]:
+    """Return account -> user -> what counts against limits.
+
+    These are whole minutes, rounded down for each association; they decay (PriorityDecayHalfLife), are
+    scaled by UsageFactor and begin anew at the controller's reset.
+    """
+    used: dict[str, dict[str, Counted]] = {}
+    account, user = "", ""
     for line in text.splitlines():
         match = _ASSOCIATION.match(line)
         if match:
-            account = match["account"] if match["user"] else ""
-        elif account and line.strip().startswith("GrpTRESMins="):
+            account, user = match["account"], match["user"]
+        elif user and line.strip().startswith("GrpTRESMins="):
             counts = dict(_USED.findall(line.strip().removeprefix("GrpTRESMins=")))
-            sums = used.setdefault(account, {"cpu": 0, "gpu": 0})
-            sums["cpu"] += int(counts.get("cpu", 0))
-            sums["gpu"] += int(counts.get("gres/gpu", 0))
+            mine = used.setdefault(account, {})
+            before = mine.get(user) or Counted(minutes={"cpu": 0, "gpu": 0}, associations=0)
+            mine[user] = Counted(
+                minutes={
+                    resource: before.minutes[resource] + int(counts.get(name, 0))
+                    for name, resource in _SREPORT_TRES.items()
+                },
+                associations=before.associations + 1,
+            )
     return used
 
 

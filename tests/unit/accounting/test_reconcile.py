@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from ledger_kit import NOON, Books, row
 from mlcost_accounting.ledger.reconciliations import keep_reconciliation, reconciliations
-from mlcost_accounting.reconcile import compare
+from mlcost_accounting.reconcile import Limits, compare
 
+from mlcost_hpc.slurm.decay import UsageDecay
 from mlcost_hpc.slurm.sacctmgr import parse_accounts, sees_all_jobs
 from mlcost_hpc.slurm.usage_reports import parse_associations, parse_sreport, sreport_accounts
 
@@ -27,25 +28,28 @@ ClusterName=alpha Account=nlp UserName=ana(1001) Partition= Priority=0 ID=9
 """
 
 
+def limits_of(text: str) -> Limits:
+    """Return what is counted an hour after noon where nothing decays."""
+    return Limits(counted=parse_associations(text), decay=UsageDecay(), factors={}, asked=NOON + 3600)
+
+
 def test_equal_figures_have_no_reasons(books: Books) -> None:
     """Eight CPUs and two GPUs for an hour on both sides."""
     books.take(row())
-    found = compare(
-        books.ledger, "alpha", NOON, NOON + 3600, parse_sreport(SREPORT), parse_associations(ASSOCIATIONS)
-    )
+    found = compare(books.ledger, "alpha", NOON, NOON + 3600, parse_sreport(SREPORT), limits_of(ASSOCIATIONS))
     assert [
         (line.account, line.resource, line.ledger_s, line.difference_s, line.limits_min) for line in found
     ] == [
         ("nlp", "cpu", 28800, 0, 480),
         ("nlp", "gpu", 7200, 0, 120),
     ]
-    assert not any(line.reasons for line in found)
+    assert not any(line.reasons or line.limits_reasons for line in found)
 
 
 def test_a_difference_names_what_can_be_behind_it(books: Books) -> None:
     """An earlier run that was preempted is in the ledger and named with its size."""
     books.take(row(), row(DBIndex=2, Submit=NOON - 3600, State="PREEMPTED"))
-    cpu, gpu = compare(books.ledger, "alpha", NOON, NOON + 3600, parse_sreport(SREPORT), {})
+    cpu, gpu = compare(books.ledger, "alpha", NOON, NOON + 3600, parse_sreport(SREPORT), limits_of(""))
     assert (cpu.difference_s, gpu.difference_s) == (28800, 7200)
     assert "requeued" in gpu.reasons[0]
     assert "7200 s" in gpu.reasons[0]
@@ -54,7 +58,7 @@ def test_a_difference_names_what_can_be_behind_it(books: Books) -> None:
 def test_only_the_part_within_the_window_counts(books: Books) -> None:
     """A run over the window's end is cut there."""
     books.take(row(End=NOON + 7200, ElapsedRaw=7200))
-    cpu, _ = compare(books.ledger, "alpha", NOON, NOON + 3600, parse_sreport(SREPORT), {})
+    cpu, _ = compare(books.ledger, "alpha", NOON, NOON + 3600, parse_sreport(SREPORT), limits_of(""))
     assert cpu.difference_s == 0
 
 
@@ -84,7 +88,7 @@ def test_the_newest_comparison_of_a_cluster_is_kept(books: Books) -> None:
     """A later one takes the place of the one before; another cluster's stays."""
     books.take(row())
     assert reconciliations(books.ledger) == []
-    found = compare(books.ledger, "alpha", NOON, NOON + 3600, {}, {})
+    found = compare(books.ledger, "alpha", NOON, NOON + 3600, {}, limits_of(""))
     keep_reconciliation(books.ledger, "beta", NOON, NOON + 3600, [], NOON + 5000)
     keep_reconciliation(books.ledger, "alpha", NOON, NOON + 3600, [], NOON + 5000)
     keep_reconciliation(books.ledger, "alpha", NOON, NOON + 3600, found, NOON + 6000)
