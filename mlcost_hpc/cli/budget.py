@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
 import time
 from decimal import Decimal
 from pathlib import Path
@@ -14,6 +13,7 @@ from mlcost_hpc.cli.accounting import ledger_option, open_up_to_date, parse_day,
 from mlcost_hpc.cli.output import Format, format_option, print_rows
 from mlcost_hpc.cli.site import today_of, tree_of
 from mlcost_hpc.errors import UsageError
+from mlcost_hpc.people import user_name
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -77,7 +77,7 @@ def add(context: Context, /, name: str, ledger: Path | None, **options: Any) -> 
 
     made = _budget_of(context, name, options)
     with open_up_to_date(context, ledger) as books:
-        BudgetBook(books).add(made, author=getpass.getuser(), reason=options["reason"], now=int(time.time()))
+        BudgetBook(books).add(made, author=user_name(), reason=options["reason"], now=int(time.time()))
     click.echo(f"budget {name} is set")
 
 
@@ -90,7 +90,7 @@ def remove(context: Context, name: str, ledger: Path | None) -> None:
     from mlcost_accounting.ledger.budget_book import BudgetBook
 
     with open_up_to_date(context, ledger) as books:
-        BudgetBook(books).remove(name, author=getpass.getuser(), now=int(time.time()))
+        BudgetBook(books).remove(name, author=user_name(), now=int(time.time()))
     click.echo(f"budget {name} is removed")
 
 

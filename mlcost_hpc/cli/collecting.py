@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import getpass
 import os
 from typing import TYPE_CHECKING
 
 import click
 
 from mlcost_hpc.errors import SlurmCommandError, SlurmError, UsageError
+from mlcost_hpc.people import user_name
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -65,7 +65,7 @@ def check_private_data(settings: ClusterSettings, timeout_s: float) -> None:
 
     if "jobs" not in settings.private_data:
         return
-    user = getpass.getuser()
+    user = user_name()
     answer = run(show_admin_level(user), timeout_s=timeout_s).stdout
     if not sees_all_jobs(answer, os.getuid()):
         raise UsageError(

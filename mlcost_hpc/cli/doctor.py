@@ -24,10 +24,10 @@ def doctor(context: Context, output_format: Format) -> int:
 
     Exit code 0 when Slurm can be used, 1 when something does not work at all.
     """
-    import getpass
     import os
 
     from mlcost_hpc.launch.preflight_report import plan_findings
+    from mlcost_hpc.people import user_name
     from mlcost_hpc.slurm.diagnosis import diagnose
     from mlcost_hpc.slurm.examine import examine
 
@@ -35,7 +35,7 @@ def doctor(context: Context, output_format: Format) -> int:
     facts = examine(
         connection.slurm,
         why=connection.why,
-        user=getpass.getuser(),
+        user=user_name(),
         environ=os.environ,
         timeout_s=context.settings.slurm.timeout_s,
     )

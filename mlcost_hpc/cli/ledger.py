@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
 import time
 from datetime import datetime
 from decimal import Decimal, InvalidOperation
@@ -13,6 +12,7 @@ import click
 from mlcost_hpc.cli.accounting import ledger_option, open_up_to_date
 from mlcost_hpc.cli.output import Format, format_option, print_rows
 from mlcost_hpc.errors import LedgerError, UsageError
+from mlcost_hpc.people import user_name
 
 if TYPE_CHECKING:
     from datetime import date
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from mlcost_hpc.cli.context import Context
 
-author_option = click.option("--author", default=getpass.getuser, help="Who enters it; else you.")
+author_option = click.option("--author", default=user_name, help="Who enters it; else you.")
 reason_option = click.option("--reason", required=True, help="Why; it is kept for ever.")
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
 import grp
 import os
 from contextlib import suppress
@@ -12,6 +11,7 @@ import msgspec
 
 from mlcost_hpc.launch.limits import association_for
 from mlcost_hpc.launch.rights import UNKNOWN
+from mlcost_hpc.people import user_name
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable
@@ -43,7 +43,7 @@ def current_user() -> User:
     for number in {os.getegid(), *os.getgroups()}:
         with suppress(KeyError):  # a group without a name cannot be in a partition's list
             groups.add(grp.getgrgid(number).gr_name)
-    return User(name=getpass.getuser(), groups=frozenset(groups))
+    return User(name=user_name(), groups=frozenset(groups))
 
 
 def barred_partitions(
