@@ -1,7 +1,8 @@
-"""The dearest runs of a period that a viewer may see."""
+"""The dearest runs of a period, or of the parts of one job, that a viewer may see."""
 
 from __future__ import annotations
 
+from datetime import date
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
@@ -60,6 +61,25 @@ def dearest_runs(
         totals |= _totals(ledger, more - candidates, days)
     best = sorted(totals, key=lambda run_id: (-totals[run_id], run_id))[:most]
     return [_run_row(ledger, run_id, days) for run_id in best]
+
+
+def dearest_parts(ledger: Ledger, scope: Scope, job_id: int) -> list[dict[str, Any]]:
+    """Return the runs of an array's tasks or of a heterogeneous job's components, the dearest first.
+
+    Args:
+        ledger: the ledger.
+        scope: what the viewer may see.
+        job_id: number of the whole, ``80`` for tasks ``80_0``, ``80_1``, ... or components ``80+0``, ...
+    """
+    where = visible(scope)
+    # As ranges, so that the index serves: "`" and "," are the characters after "_" and "+".
+    found = ledger.db.execute(
+        "SELECT runs.id FROM runs JOIN dims ON dims.id = dim_id WHERE "  # noqa: S608
+        f"((job_id > ? AND job_id < ?) OR (job_id > ? AND job_id < ?)) AND {where.sql}",
+        (f"{job_id}_", f"{job_id}`", f"{job_id}+", f"{job_id},", *where.values),
+    ).fetchall()
+    rows = [_run_row(ledger, run_id, (EPOCH, date.max.toordinal())) for (run_id,) in found]
+    return sorted(rows, key=lambda row: (-row["cost"], row["run_id"]))
 
 
 _PIECES = 20

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from mlcost_accounting.ledger import scoped
 from mlcost_accounting.ledger.closing import invoice_lines, list_invoices
-from mlcost_accounting.ledger.dearest import dearest_runs
+from mlcost_accounting.ledger.dearest import dearest_parts, dearest_runs
 from mlcost_accounting.ledger.lookup import run_charges
 from mlcost_accounting.reporting.cells import Cell, Cells, Series, Sums, bucket_name, buckets_of
 
@@ -59,6 +59,10 @@ class ScopedBooks:
     def runs_of_job(self, job_id: str) -> list[dict[str, Any]]:
         """Return every run of a job."""
         return scoped.runs_of_job(self._ledger, self.scope, job_id)
+
+    def parts_of_job(self, job_id: int) -> list[dict[str, Any]]:
+        """Return the runs of an array's tasks or a heterogeneous job's components, the dearest first."""
+        return dearest_parts(self._ledger, self.scope, job_id)
 
     def charges_of_run(self, run: dict[str, Any], calendar: Calendar) -> list[dict[str, Any]]:
         """Return the days of a run that :meth:`runs_of_job` gave, corrections included."""

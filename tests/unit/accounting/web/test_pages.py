@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 MONTH = f"{datetime.now(UTC):%Y-%m}"
 URLS = (
     "/", "/account/nlp", "/project/nlp", "/user/ana", f"/user/{quote(HOSTILE_USER)}", "/job/77", "/job/80_3",
-    "/waste", "/budgets", "/invoices", f"/invoice/{MONTH}/nlp", "/operator", "/?period=2026", "/nothing",
-    "/sign-in",
+    "/job/80", "/waste", "/budgets", "/invoices", f"/invoice/{MONTH}/nlp", "/operator", "/?period=2026",
+    "/nothing", "/sign-in",
 )  # fmt: skip
 
 
@@ -252,3 +252,32 @@ def test_static_files_are_served_and_nothing_beside_them(make_client: Callable[.
     assert client.get("/static/../web/app.py").status_code in (404, 401)
     assert client.get("/static/%2e%2e/web/app.py").status_code == 404
     assert client.get("/healthz").text == "ok\n"
+
+
+def test_a_whole_arrays_page_lists_its_tasks(make_client: Callable[..., TestClient], tmp_path: Path) -> None:
+    """By the number that sbatch said: its tasks, the dearest first, and their sum; of other arrays none."""
+    path = tmp_path / "array.db"
+    books = sample_books(path, date(2026, 1, 5), per_day=1)
+    gpus = "cpu=8,gres/gpu:a100=2,gres/gpu=2,mem=64G,node=1"
+    hours = {"60_3": 1, "60_10": 2, "600_1": 3, "6_0": 3, "61": 3}
+    books.take(
+        *(
+            row(
+                JobIDRaw=9000 + at, JobID=job, DBIndex=9000 + at, Start=1767600000, ElapsedRaw=held * 3600,
+                End=1767600000 + held * 3600, AllocTRES=gpus,
+            )
+            for at, (job, held) in enumerate(hours.items())
+        )
+    )  # fmt: skip
+    books.ledger.close()
+    client = make_client("root", ledger=path)
+    text = client.get("/job/60").text
+    assert re.findall(r'href="/job/([^"]*)"', text) == ["60_10", "60_3"]
+    assert "2 runs of its tasks" in text
+    whole, *parts = re.findall(
+        r"cost ([0-9.]+) EUR", "".join(client.get(f"/job/{job}").text for job in ("60", "60_10", "60_3"))
+    )
+    assert float(whole) == pytest.approx(sum(map(float, parts)))
+    assert float(whole) > 0
+    for nothing in ("60_", "060", "6%25", "60'", "\uff19", "1" * 5000):
+        assert client.get(f"/job/{nothing}").status_code == 404
