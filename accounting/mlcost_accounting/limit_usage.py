@@ -167,7 +167,7 @@ def _parts(total: Expected, associations: int, decay: UsageDecay, since: int) ->
     parts = [
         (total.suspended, "suspended time counts: {:+.2f} min"),
         (taken, "UsageFactor of the QOS: {:+.2f} min"),
-        (total.kept - total.factored, f"PriorityDecayHalfLife of {decay.half_life_s} s: {{:+.2f}} min"),
+        (total.kept - total.factored, f"decay with a half-life of {decay.half_life_s} s: {{:+.2f}} min"),
         (total.running, f"running jobs are added up every {decay.calc_period_s} s: up to {{:.2f}} min less"),
         (total.ahead, "running jobs since the ledger read them: up to {:.2f} min more"),
         (60.0 * associations, "rounding down to whole minutes: less than {:.0f} min"),

@@ -151,6 +151,28 @@ def test_the_daemon_does_one_round_and_says_how_it_is(cluster: Any, tmp_path: Pa
     assert "mlcost_daemon_up" in (tmp_path / "mlcost.prom").read_text()
 
 
+def test_what_counts_against_limits_follows_from_the_ledger(cluster: Any, tmp_path: Path) -> None:
+    """A job of a free QOS does not count, another does, and nothing is unexplained."""
+    jobs = [
+        cluster.run(
+            "sbatch", "--parsable", "-A", "robotics", "-p", "cpu", "-n", "16", "-q", qos, "-t", "5",
+            "--wrap", "sleep 9",
+        ).strip()
+        for qos in ("free", "normal")
+    ]  # fmt: skip
+    wait_accounted(cluster, *jobs)
+    mlcost("ingest", "--since", "-2d", "--ledger", tmp_path / "ledger.db")
+    # Hours that are not rolled up yet, of other accounts, may make it end with 1.
+    told = CliRunner().invoke(cli, ["reconcile", "--ledger", f"{tmp_path / 'ledger.db'}", "--format", "json"])
+    (line,) = [
+        row for row in json.loads(told.stdout) if (row["account"], row["resource"]) == ("robotics", "cpu")
+    ]
+    counted, expected = (60 * float(line[f"{side}_hours"]) for side in ("limits", "expected"))
+    assert 2 <= round(counted) <= expected + 0.5
+    assert "UsageFactor of the QOS: -" in line["reasons"]
+    assert "unexplained" not in line["reasons"]
+
+
 def test_a_reservation_is_charged_to_its_holder(
     cluster: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

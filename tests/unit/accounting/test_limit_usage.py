@@ -120,7 +120,7 @@ def test_a_half_life_later_half_is_left(books: Books) -> None:
     line = one_run(books, read_usage_decay(CONFIG), 240, NOON + 1800 + week)
     assert line.limits_unexplained_s == 0
     assert line.limits_expected_s / 60 == pytest.approx(240, abs=0.1)
-    assert line.limits_reasons[0] == "PriorityDecayHalfLife of 604800 s: -239.96 min"
+    assert line.limits_reasons[0] == "decay with a half-life of 604800 s: -239.96 min"
     line = one_run(books, read_usage_decay(CONFIG), 250, NOON + 1800 + week)
     assert line.limits_unexplained_s > 540
 
