@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
 from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, Self
@@ -13,6 +12,7 @@ from mlcost_hpc.budgets import Submission, check_submission, read_published, req
 from mlcost_hpc.errors import ConfigError, SlurmError, UsageError
 from mlcost_hpc.money import MICROS
 from mlcost_hpc.overrides import Override, override_comment
+from mlcost_hpc.people import user_name
 from mlcost_hpc.slurm.process import run
 
 if TYPE_CHECKING:
@@ -89,7 +89,7 @@ class BudgetGate(msgspec.Struct, frozen=True, kw_only=True):
         check_reason(over_budget)
         if self.published is None:
             return Pass()
-        user = getpass.getuser()
+        user = user_name()
         try:
             published = read_published(self.published)
         except ConfigError as error:
