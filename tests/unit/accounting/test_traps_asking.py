@@ -14,12 +14,13 @@ from mlcost_accounting.collect import DAY_S, Collector
 from mlcost_accounting.ingest import Ingest
 from mlcost_accounting.ledger.capacity_book import keep_reservations
 from mlcost_accounting.ledger.efficiency import keep_use, runs_without_use
-from mlcost_accounting.reconcile import compare
+from mlcost_accounting.reconcile import Limits, compare
 
 from mlcost_hpc.cli.collecting import check_private_data
 from mlcost_hpc.errors import SlurmCommandError, SlurmDownError, UsageError
 from mlcost_hpc.slurm.api import Version
 from mlcost_hpc.slurm.cluster_settings import ClusterSettings
+from mlcost_hpc.slurm.decay import UsageDecay
 from mlcost_hpc.slurm.node_times import Reservation
 from mlcost_hpc.slurm.process import failure_of, run
 from mlcost_hpc.slurm.sacct_source import SacctSource, SacctText
@@ -169,6 +170,10 @@ nlp|ana|gres/gpu|7200
 """
 
 
+NO_LIMITS = Limits(counted={}, decay=UsageDecay(), factors={}, asked=NOON + 3600)
+"""A controller that counts nothing against limits."""
+
+
 @pytest.mark.parametrize(
     ("extra", "words"),
     [
@@ -182,7 +187,7 @@ def test_t33_each_difference_between_the_totals_is_named(
 ) -> None:
     """Ledger and sreport differ by one more run; what kind of run it is, is said with its size."""
     books.take(row(), row(DBIndex=2, Submit=NOON - 3600, **extra), seen=NOON + 3600)
-    found = compare(books.ledger, "alpha", NOON, NOON + 3600, parse_sreport(SREPORT_NLP), {})
+    found = compare(books.ledger, "alpha", NOON, NOON + 3600, parse_sreport(SREPORT_NLP), NO_LIMITS)
     differing = [line for line in found if line.difference_s]
     assert differing
     assert all(words in " ".join(line.reasons) for line in differing)
@@ -197,7 +202,7 @@ def test_t33_unused_time_of_a_reservation_is_named(books: Books) -> None:
     )  # fmt: skip
     keep_reservations(books.ledger, "alpha", [reservation], {9: "nlp"}, str, NOON + 7200)
     sreport = parse_sreport("nlp|ana|cpu|57600\nnlp|ana|gres/gpu|7200\n")
-    cpu, gpu = compare(books.ledger, "alpha", NOON, NOON + 3600, sreport, {})
+    cpu, gpu = compare(books.ledger, "alpha", NOON, NOON + 3600, sreport, NO_LIMITS)
     assert (cpu.difference_s, gpu.difference_s) == (-28800, 0)
     assert "reservations" in cpu.reasons[0]
     assert "28800 s" in cpu.reasons[0]
