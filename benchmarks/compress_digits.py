@@ -23,7 +23,7 @@ from mlcost_hpc.compress.progress import missing
 from mlcost_hpc.compress.standing import throughput_speedup
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
-from real_models.table import markdown
+from real_models.table import cell, markdown
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -58,20 +58,12 @@ def write_plan(work: Path, models: Sequence[str], recipes: Sequence[str]) -> Pat
     return plan
 
 
-def cell(result: Result) -> dict[str, Any]:
+def row_of(result: Result) -> dict[str, Any]:
     """Return one row of the JSON."""
     score = result.score
     return {
-        "model": result.model,
-        "recipe": result.recipe,
-        "status": result.status,
-        "reason": result.reason,
-        "smaller": result.shrink,
-        "faster": {item.batch: item.speedup for item in result.latency},
-        "before": score and score.before,
-        "after": score and score.after,
+        **cell(result),
         "points_lost": None if score is None or score.loss is None else 100 * score.loss,
-        "seconds": result.seconds,
         "notes": result.notes,
     }
 
@@ -119,12 +111,12 @@ def main() -> None:
     results = batch.results(manifest.tasks)
     figures = {
         "auto_against_search": {model: auto_against_search(results, model) for model in arguments.models},
-        "chain": [cell(result) for result in results if result.recipe == CHAIN and result.model == "cnn"],
-        "rows": [cell(result) for result in results],
+        "chain": [row_of(result) for result in results if result.recipe == CHAIN and result.model == "cnn"],
+        "rows": [row_of(result) for result in results],
     }
     OUT.mkdir(parents=True, exist_ok=True)
     (OUT / "compress_digits.json").write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")
-    (OUT / "compress_digits.md").write_text(markdown([cell(row) for row in results]), encoding="utf-8")
+    (OUT / "compress_digits.md").write_text(markdown([row_of(row) for row in results]), encoding="utf-8")
     print(json.dumps({key: figures[key] for key in ("auto_against_search", "chain")}, indent=1))
 
 

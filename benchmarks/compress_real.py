@@ -22,7 +22,7 @@ import numpy as np
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE))
 from real_models import inputs  # noqa: E402 - a folder beside this file
-from real_models.table import markdown  # noqa: E402
+from real_models.table import cell, markdown  # noqa: E402
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -230,24 +230,16 @@ def holds(result: Result) -> bool:
     )
 
 
-def cell(result: Result) -> dict[str, object]:
+def row_of(result: Result) -> dict[str, object]:
     """Return one row of the JSON."""
     score = result.score
     return {
-        "model": result.model,
-        "recipe": result.recipe,
-        "status": result.status,
-        "reason": result.reason,
-        "smaller": result.shrink,
-        "faster": {item.batch: item.speedup for item in result.latency},
+        **cell(result),
         "p50_ms": {item.batch: (1e3 * item.before.p50, 1e3 * item.after.p50) for item in result.latency},
         "metric": score and score.metric,
-        "before": score and score.before,
-        "after": score and score.after,
         "relative_error": score and score.relative_error,
         "samples": score and score.samples,
         "rungs": [f"{attempt.rung}: {attempt.status}" for attempt in result.attempts],
-        "seconds": result.seconds,
         "task": result.task,
     }
 
@@ -295,11 +287,11 @@ def main() -> None:
         "statuses": Counter(result.status for result in results),
         "seconds": round(sum(result.seconds for result in results), 1),
         "node": next((result.place.node_class for result in results if result.place), None),
-        "rows": [cell(result) for result in results],
+        "rows": [row_of(result) for result in results],
     }
     OUT.mkdir(parents=True, exist_ok=True)
     (OUT / "compress_real.json").write_text(json.dumps(figures, indent=1, default=str) + "\n")
-    (OUT / "compress_real.md").write_text(markdown([cell(result) for result in results]), encoding="utf-8")
+    (OUT / "compress_real.md").write_text(markdown([row_of(result) for result in results]), encoding="utf-8")
     print(json.dumps(figures["bars"], indent=1))
 
 

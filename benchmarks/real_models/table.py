@@ -7,7 +7,25 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from mlcost_hpc.compress.records import Result
+
 HEAD = ("model", "recipe", "status", "smaller", "faster", "score before", "after", "why")
+
+
+def cell(result: Result) -> dict[str, Any]:
+    """Return what every benchmark says of a result: the start of a row of its JSON."""
+    score = result.score
+    return {
+        "model": result.model,
+        "recipe": result.recipe,
+        "status": result.status,
+        "reason": result.reason,
+        "smaller": result.shrink,
+        "faster": {item.batch: item.speedup for item in result.latency},
+        "before": score and score.before,
+        "after": score and score.after,
+        "seconds": result.seconds,
+    }
 
 
 def markdown(rows: Sequence[Mapping[str, Any]]) -> str:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from mlcost_hpc.compress import node
-from mlcost_hpc.compress.batch import read_json
+from mlcost_hpc.compress.batch import read_folder
 from mlcost_hpc.compress.candidate import THOROUGH, measure_all
 from mlcost_hpc.compress.cores import lock_folder, pinned
 from mlcost_hpc.compress.manifest import hash_file
@@ -71,9 +71,7 @@ def read_measurements(batch: Batch, task_id: str) -> list[Measurement]:
     Raises:
         CompressError: a record is damaged.
     """
-    return [
-        read_json(path, Measurement) for path in sorted(batch.measured_folder(task_id).glob("[!.]*.json"))
-    ]
+    return read_folder(batch.measured_folder(task_id), Measurement)
 
 
 def measured_by(batch: Batch, task_id: str, job: str) -> bool:

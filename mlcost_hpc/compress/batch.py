@@ -140,6 +140,15 @@ class Batch:
         write_file(path, msgspec.json.format(msgspec.json.encode(content), indent=1) + b"\n")
 
 
+def read_folder(folder: Path, shape: type[_T]) -> list[_T]:
+    """Return every record of a folder by its file's name; those being written are passed over.
+
+    Raises:
+        CompressError: a record is damaged; names the file.
+    """
+    return [read_json(path, shape) for path in sorted(folder.glob("[!.]*.json"))]
+
+
 def read_json(path: Path, shape: type[_T]) -> _T:
     """Return a JSON file as a record.
 

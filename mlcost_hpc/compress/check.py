@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from mlcost_hpc.compress import node
-from mlcost_hpc.compress.batch import read_json
+from mlcost_hpc.compress.batch import read_folder
 from mlcost_hpc.compress.evaluate import EVALUATION_BATCH, agreement, closeness, finite, run_all
 from mlcost_hpc.compress.manifest import hash_file
 from mlcost_hpc.compress.runtime import open_session
@@ -132,4 +132,4 @@ def read_checks(batch: Batch, task_id: str) -> list[Check]:
     Raises:
         CompressError: a record is damaged.
     """
-    return [read_json(path, Check) for path in sorted(batch.checks_folder(task_id).glob("[!.]*.json"))]
+    return read_folder(batch.checks_folder(task_id), Check)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from mlcost_hpc.errors import UnitError
+from mlcost_hpc.slurm.commands import show_accounting
 from mlcost_hpc.slurm.values import text_or_empty
 from mlcost_hpc.units import parse_memory, parse_time_limit
 
@@ -77,19 +78,18 @@ class Qos(msgspec.Struct, frozen=True, kw_only=True):
 def show_user(user: str, cluster: str) -> list[str]:
     """Return the command for a user's default account and associations on a cluster."""
     columns = f"format=DefaultAccount,Account,Partition,QOS,DefaultQOS,{_LIMITS}"
-    return [*_ask(), "user", f"name={user}", "withassoc", f"cluster={cluster}", columns]
+    return show_accounting("user", f"name={user}", "withassoc", f"cluster={cluster}", columns)
 
 
 def show_account_limits(cluster: str) -> list[str]:
     """Return the command for what the accounts of a cluster share; an empty user = accounts only."""
-    return [
-        *_ask(), "associations", f"cluster={cluster}", "user=", f"format=Account,ParentName,{_LIMITS}",
-    ]  # fmt: skip
+    columns = f"format=Account,ParentName,{_LIMITS}"
+    return show_accounting("associations", f"cluster={cluster}", "user=", columns)
 
 
 def show_qos() -> list[str]:
     """Return the command for all QOS."""
-    return [*_ask(), "qos", f"format=Name,Flags,{_QOS_LIMITS},MaxTRESPerUser"]
+    return show_accounting("qos", f"format=Name,Flags,{_QOS_LIMITS},MaxTRESPerUser")
 
 
 def parse_user(text: str) -> tuple[str, tuple[Association, ...]]:
@@ -124,10 +124,6 @@ def parse_qos(text: str) -> dict[str, Qos]:
         )
         for row in _rows(text, 11)
     }
-
-
-def _ask() -> list[str]:
-    return ["sacctmgr", "--noheader", "--parsable2", "--readonly", "show"]
 
 
 def _rows(text: str, columns: int) -> Iterator[list[str]]:

@@ -116,9 +116,14 @@ def database_config() -> list[str]:
     return ["sacctmgr", "show", "configuration"]
 
 
-def admin_level(user: str) -> list[str]:
-    """Return the command that tells a user's rights in accounting."""
-    return ["sacctmgr", "--noheader", "--parsable2", "show", "user", f"name={user}", "format=adminlevel"]
+def show_accounting(entity: str, *words: str) -> list[str]:
+    """Return the question to ``sacctmgr`` for records of a kind, in columns with ``|`` between them.
+
+    Args:
+        entity: ``associations``, ``qos``, ``user``, ...
+        words: conditions, and the columns as ``format=``.
+    """
+    return ["sacctmgr", "--noheader", "--parsable2", "--readonly", "show", entity, *words]
 
 
 def requeue(job_id: str, cluster: str | None = None) -> list[str]:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from mlcost_hpc.slurm.commands import show_accounting
 from mlcost_hpc.slurm.values import parse_limit, text_or_empty
 
 if TYPE_CHECKING:
@@ -67,7 +68,7 @@ def read_usage_decay(config: Mapping[str, str]) -> UsageDecay:
 
 def show_usage_factors() -> list[str]:
     """Return the command for the ``UsageFactor`` of each QOS."""
-    return ["sacctmgr", "--noheader", "--parsable2", "--readonly", "show", "qos", "format=Name,UsageFactor"]
+    return show_accounting("qos", "format=Name,UsageFactor")
 
 
 def parse_usage_factors(text: str) -> dict[str, Fraction]:

@@ -76,7 +76,7 @@ def _with_client_version(facts: Facts, timeout_s: float) -> Facts:
 def _admin_level(user: str, timeout_s: float) -> str:
     """Return the user's rights in accounting; empty when they cannot be asked for."""
     try:
-        answer = run(commands.admin_level(user), timeout_s=timeout_s).stdout
+        answer = run(sacctmgr.show_admin_level(user), timeout_s=timeout_s).stdout
     except SlurmError:
         return ""
     lines = answer.strip().split("\n")

@@ -12,6 +12,7 @@ import msgspec
 
 from mlcost_hpc.errors import SlurmAnswerError, UnitError
 from mlcost_hpc.slurm.api import Reject
+from mlcost_hpc.slurm.commands import show_accounting
 from mlcost_hpc.slurm.hostlist import expand_hostlist
 from mlcost_hpc.slurm.values import parse_moment, parse_tres_cached
 
@@ -116,10 +117,7 @@ def parse_events(text: str) -> NodeEvents:
 
 
 def _show(entity: str, cluster: str, fields: tuple[str, ...], options: list[str]) -> list[str]:
-    return [
-        "sacctmgr", "--noheader", "--parsable2", "--readonly", "show", entity, f"cluster={cluster}", *options,
-        f"format={','.join(fields)}",
-    ]  # fmt: skip
+    return show_accounting(entity, f"cluster={cluster}", *options, f"format={','.join(fields)}")
 
 
 def _rows(text: str, width: int, read: Callable[[list[str]], _T], rejects: list[Reject]) -> Iterator[_T]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
+from mlcost_hpc.slurm.commands import show_accounting
 from mlcost_hpc.slurm.values import parse_limit, text_or_empty
 
 _SEPARATOR = "|"  # accounts and users cannot hold it
@@ -11,10 +12,7 @@ _SEPARATOR = "|"  # accounts and users cannot hold it
 
 def show_accounts(cluster: str) -> list[str]:
     """Return the command for the tree of accounts of a cluster."""
-    return [
-        "sacctmgr", "--noheader", "--parsable2", "--readonly", "show", "associations",
-        f"cluster={cluster}", "format=Account,ParentName,User",
-    ]  # fmt: skip
+    return show_accounting("associations", f"cluster={cluster}", "format=Account,ParentName,User")
 
 
 def parse_accounts(text: str) -> dict[str, str]:
@@ -30,10 +28,7 @@ def parse_accounts(text: str) -> dict[str, str]:
 
 def show_admin_level(user: str) -> list[str]:
     """Return the command for a user's rights over the accounting."""
-    return [
-        "sacctmgr", "--noheader", "--parsable2", "--readonly", "show", "user", f"name={user}",
-        "format=AdminLevel",
-    ]  # fmt: skip
+    return show_accounting("user", f"name={user}", "format=AdminLevel")
 
 
 def sees_all_jobs(text: str, uid: int) -> bool:
@@ -60,10 +55,7 @@ class Qos(msgspec.Struct, frozen=True, kw_only=True):
 
 def show_qos() -> list[str]:
     """Return the command for what every QOS means for preemption."""
-    return [
-        "sacctmgr", "--noheader", "--parsable2", "--readonly", "show", "qos",
-        "format=Name,Preempt,PreemptMode,GraceTime",
-    ]  # fmt: skip
+    return show_accounting("qos", "format=Name,Preempt,PreemptMode,GraceTime")
 
 
 def parse_qos(text: str) -> tuple[Qos, ...]:

@@ -136,15 +136,20 @@ def killed_in_save(lab: Lab) -> Result:
 def node_failed(lab: Lab) -> Result:
     """The node is gone without a word: all its processes are killed, and Slurm notices."""
     with lab.places.take() as kind:
-        job = lab.submit("node", *SPOT, *_gpus(kind), words=["--save-every", "40"])
-        job.wait_steps(50)
-        wait_for(job.checkpoints, "a first checkpoint")
-        node = lab.run("squeue", "-h", "-j", job.job_id, "-o", "%N")
+        job, node = _saved_once(lab, "node", kind)
         lab.crash(node, job.job_id)
         saved = job.saved_step()
         _fail_node(job, node)
         job.wait_steps(5, restart=1)
         return result_of(job, job.end(), last_saved=saved)
+
+
+def _saved_once(lab: Lab, name: str, kind: Any) -> tuple[LiveJob, str]:
+    """Return a job that has a checkpoint and has gone on since, and its node."""
+    job = lab.submit(name, *SPOT, *_gpus(kind), words=["--save-every", "40"])
+    job.wait_steps(50)
+    wait_for(job.checkpoints, "a first checkpoint")
+    return job, lab.run("squeue", "-h", "-j", job.job_id, "-o", "%N")
 
 
 def _fail_node(job: LiveJob, node: str) -> None:
@@ -165,10 +170,7 @@ def _fail_node(job: LiveJob, node: str) -> None:
 def node_cut_off(lab: Lab) -> Result:
     """Slurm takes the node for dead while the training lives on there: two runs of one job at once."""
     with lab.places.take() as kind:
-        job = lab.submit("cut-off", *SPOT, *_gpus(kind), words=["--save-every", "40"])
-        job.wait_steps(50)
-        wait_for(job.checkpoints, "a first checkpoint")
-        node = lab.run("squeue", "-h", "-j", job.job_id, "-o", "%N")
+        job, node = _saved_once(lab, "cut-off", kind)
         lab.cut_off(node, job.job_id)
         _fail_node(job, node)
         job.wait_steps(5, restart=1)
