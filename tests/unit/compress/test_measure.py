@@ -3,6 +3,7 @@
 import multiprocessing
 import os
 import threading
+import time
 from decimal import Decimal
 from pathlib import Path
 
@@ -16,19 +17,29 @@ from mlcost_hpc.compress.economics import Economics, pays_back_after, per_millio
 from mlcost_hpc.compress.node import needs_reduced_range, node_class, parse_cpuinfo
 
 
-def busy(rounds: int) -> measure.Call:
-    def call() -> None:
-        total = 0
-        for number in range(rounds):
-            total += number * number
+class Work:
+    """A clock that goes on by what calls do; so a busy machine changes no ratio."""
 
-    return call
+    def __init__(self) -> None:
+        self.done = 0.0
+
+    def clock(self) -> float:
+        return self.done
+
+    def call(self, amount: float) -> measure.Call:
+        def work() -> None:
+            self.done += amount
+
+        return work
 
 
 def test_twice_the_work_is_half_the_speed() -> None:
     """Two calls timed in turns give the ratio of their work."""
-    latency = measure.compare(lambda: (busy(4000), busy(8000)), batch=1, seconds=0.2)
-    assert latency.speedup == pytest.approx(0.5, rel=0.25)
+    work = Work()
+    latency = measure.compare(
+        lambda: (work.call(1.0), work.call(2.0)), batch=1, seconds=0.05, clock=work.clock
+    )
+    assert (latency.speedup, latency.uncertainty, latency.drift, latency.repeats) == (0.5, 0.0, 0.0, 0)
     assert latency.before.p10 <= latency.before.p50 <= latency.before.p90
 
 
@@ -65,17 +76,24 @@ def test_ratios_that_scatter_make_the_measurement_start_again(monkeypatch: pytes
     assert (latency.repeats, latency.uncertainty, opened) == (1, 0.0, 2)
 
 
-def test_processor_time_does_not_count_waiting() -> None:
-    """With one thread a call that waits for something else is not slow by itself."""
-    waited, worked = threading.Event(), busy(20000)
+def test_only_processor_time_counts_where_one_thread_works() -> None:
+    """A call that waits for something else is not slow by itself, though its latency tells of the wait."""
+    work, waited = Work(), threading.Event()
+    worked = work.call(1.0)
 
     def wait() -> None:
         waited.wait(0.05)
         worked()
 
-    latency = measure.compare(lambda: (worked, wait), batch=1, seconds=0.3, clock=measure.clock_of(1))
-    assert latency.speedup == pytest.approx(1.0, rel=0.3)
-    assert latency.after.p50 > 0.05
+    latency = measure.compare(lambda: (worked, wait), batch=1, seconds=0.3, clock=work.clock)
+    assert latency.speedup == 1.0
+    assert latency.after.p50 >= 0.05 > latency.before.p10
+
+
+@pytest.mark.parametrize(("threads", "clock"), [(1, time.thread_time), (2, time.perf_counter)])
+def test_several_threads_are_timed_by_the_wall_clock(threads: int, clock: measure.Clock) -> None:
+    """The caller's processor time says nothing about work that other threads do."""
+    assert measure.clock_of(threads) is clock
 
 
 def hold(
