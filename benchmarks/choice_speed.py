@@ -71,6 +71,7 @@ def main() -> None:
             elapsed_s=3600,
             preempted=False,
             failed_node=False,
+            qos="normal",
         )
         for number in range(50_000)
     )

@@ -71,7 +71,7 @@ def candidate_row(rank: int, candidate: Candidate, currency: str) -> dict[str, A
         "gpu_model": offer.gpu_model or None,
         "gpus": candidate.gpus,
         "nodes": candidate.shape.nodes,
-        "preemptible": offer.preemptible,
+        "preemptible": offer.can_be_preempted,
         "per_hour": f"{candidate.per_hour:.6f}",
         "currency": currency,
         "speed_per_second": speed and speed.per_second,

@@ -98,9 +98,11 @@ def _terms(best: Candidate, currency: str) -> Iterator[str]:
         f"  wait       {hours(wait.seconds / 3600)} ({hours(wait.low / 3600)} to {hours(wait.high / 3600)}): "
         f"{wait.basis}"
     )
-    rate = f"{stops.preemptions_per_hour:.3g} times an hour ({stops.low:.2g} to {stops.high:.2g})"
-    yield f"  preempted  {rate}: {stops.basis}" if offer.preemptible else "  preempted  never"
-    if offer.preemptible:
+    if not offer.preemptible:
+        yield "  preempted  never" if offer.preempt_mode else "  preempted  not known: see the notes"
+    else:
+        rate = f"{stops.preemptions_per_hour:.3g} times an hour ({stops.low:.2g} to {stops.high:.2g})"
+        yield f"  preempted  {rate}: {stops.basis}"
         said = "time to save" if expected.saved else "NO time to save: work since the last save is lost"
         yield f"             {offer.grace_time_s} s of grace: {said}; then {offer.preempt_mode.lower()}"
     yield (

@@ -65,7 +65,7 @@ _OPTIONS = (
         "--preemptible/--no-preemptible",
         default=True,
         show_default=True,
-        help="Whether preemptible partitions may be used.",
+        help="Whether the job may go where it can be preempted.",
     ),
     click.option("--nodes", type=click.IntRange(min=1), help="Nodes; else as few as the GPUs need."),
     click.option("--cpus", type=click.IntRange(min=1), help="CPUs per GPU, or of a job without GPUs."),

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 COLUMNS = (
     "partition", "gpu_type", "gpu_model", "gpu_hour", "currency", "gpu_memory_gib", "tflops",
     "tflops_per_currency", "gpus_idle", "gpus_total", "cpus_idle", "cpus_total", "nodes", "preemptible",
-    "preempt_mode", "grace_time_s", "max_time_s", "billing_weights", "notes",
+    "preempt_mode", "grace_time_s", "qos", "max_time_s", "billing_weights", "notes",
 )  # fmt: skip
 
 
@@ -33,15 +33,22 @@ def offers(context: Context, partitions: tuple[str, ...], rates: Path | None, ou
     """List partitions and GPU types with price, memory, peak speed and what is free.
 
     Prices are those of the rate card with the partition's multiplier. Speed is the peak of dense 16-bit
-    arithmetic: it says what a GPU could do, not what your program does on it.
+    arithmetic: it says what a GPU could do, not what your program does on it. Where jobs preempt by QOS,
+    what is said of preemption holds for a job with your default QOS.
     """
+    from mlcost_hpc.launch.need import Need
+    from mlcost_hpc.launch.qos_preemption import outlook_notes
+
     launcher = context.launcher(rates)
-    listed = [offer for offer in launcher.offers if not partitions or offer.partition in partitions]
+    listed = [
+        offer for offer in launcher.offers_for(Need()) if not partitions or offer.partition in partitions
+    ]
     if output_format == "table":
         title = f"Offers of {launcher.market.settings.cluster}, prices in {launcher.currency}"
         right = [name for name in _PEOPLE if name not in ("partition", "gpu", "preempted")]
         print_rows([_for_people(offer) for offer in listed], _PEOPLE, "table", title=title, right=right)
-        for note in sorted({f"{offer.partition}: {note}" for offer in listed for note in offer.notes}):
+        notes = sorted({f"{offer.partition}: {note}" for offer in listed for note in offer.notes})
+        for note in (*notes, *outlook_notes(launcher.outlook(Need()))):
             click.echo(f"mlcost: {note}", err=True)
     else:
         rows = [_row(offer, launcher.currency) for offer in listed]
@@ -79,9 +86,10 @@ def _row(offer: Offer, currency: str) -> dict[str, Any]:
         "cpus_idle": offer.cpus_idle,
         "cpus_total": offer.cpus_total,
         "nodes": offer.nodes,
-        "preemptible": offer.preemptible,
-        "preempt_mode": offer.preempt_mode,
+        "preemptible": offer.can_be_preempted,
+        "preempt_mode": offer.preempt_mode or None,
         "grace_time_s": offer.grace_time_s,
+        "qos": offer.qos or None,
         "max_time_s": offer.max_time_s,
         "billing_weights": weights_text(offer) or None,
         "notes": list(offer.notes),
@@ -108,9 +116,16 @@ def _for_people(offer: Offer) -> dict[str, Any]:
         "efficiency": None if offer.efficiency is None else f"{offer.efficiency:.0f}",
         "idle": offer.gpus_idle if offer.has_gpus else offer.cpus_idle,
         "total": offer.gpus_total if offer.has_gpus else offer.cpus_total,
-        "preempted": offer.preempt_mode.lower() if offer.preemptible else "never",
+        "preempted": preempted(offer),
         "limit": "none" if offer.max_time_s is None else short_duration(offer.max_time_s),
     }
+
+
+def preempted(offer: Offer) -> str:
+    """Return in a word what a preemption does to a job on an offer."""
+    if offer.preemptible:
+        return offer.preempt_mode.lower()
+    return "never" if offer.preempt_mode else "?"
 
 
 def short_duration(seconds: int) -> str:

@@ -207,7 +207,7 @@ def _tell(submission: Submission, choice: Choice, launcher: Launcher, output_for
             "gpu_model": best.offer.gpu_model or None,
             "gpus": best.shape.gpus * best.shape.nodes,
             "nodes": best.shape.nodes,
-            "preemptible": best.offer.preemptible,
+            "preemptible": best.offer.can_be_preempted,
             "per_hour": f"{best.per_hour:.6f}",
             "expected_cost": f"{best.forecast.cost:.6f}",
             "currency": launcher.currency,

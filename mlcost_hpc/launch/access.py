@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Literal
 
 import msgspec
 
-from mlcost_hpc.launch.limits import association_for
+from mlcost_hpc.launch.limits import association_for, qos_of
 from mlcost_hpc.launch.rights import UNKNOWN
 from mlcost_hpc.people import user_name
 
@@ -82,8 +82,7 @@ def enforces(enforce: Collection[str], what: Literal["associations", "limits", "
 
 def _barred(partition: Partition, need: Need, user: User, rights: Rights) -> str:
     account = (need.account or rights.default_account or user.default_account).lower()
-    own = association_for(rights, account, partition.name)
-    qos = need.qos or (own.default_qos if own else "")
+    qos = qos_of(rights, need, partition.name)
     name = partition.name
     if partition.needs_reservation:
         return f"{name} takes jobs in reservations only"

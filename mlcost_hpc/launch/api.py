@@ -151,7 +151,7 @@ class Executor(RenderingExecutor):
             preemptible=wish["preemptible"],
             partitions=tuple(filter(None, (wish["slurm_partition"] or "").split(","))),
             account=wish["slurm_account"],
-            qos=wish["slurm_qos"],
+            qos=wish[_EXTRA].get("qos") or wish["slurm_qos"],
             budget=None if wish["budget"] is None else Decimal(str(wish["budget"])),
         )
 

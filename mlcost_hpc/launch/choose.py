@@ -155,7 +155,7 @@ class _Judge:
             speed = self._speed(need.work, offer, max(1, need.gpus))
             if speed is None:
                 return None
-        per_hour = self._price.per_hour(held(shape, offer), offer.partition, need.qos or "")
+        per_hour = self._price.per_hour(held(shape, offer), offer.partition, need.qos or offer.qos)
         expected = forecast(need, offer, shape, speed, per_hour, self._evidence)
         return Candidate(offer=offer, shape=shape, per_hour=per_hour, forecast=expected)
 

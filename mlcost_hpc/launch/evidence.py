@@ -12,7 +12,7 @@ from mlcost_hpc.launch.past import Past, by_partition
 from mlcost_hpc.launch.speed import Measurement
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
 
     from mlcost_hpc.launch.history import History
     from mlcost_hpc.slurm.cluster_settings import ClusterSettings
@@ -73,12 +73,5 @@ def gather_evidence(
         kill_wait_s=settings.kill_wait_s,
         requeue_delay_s=settings.requeue_delay_s,
         doubt=1.0 if history is None else 1.0 + history.age_s / _DAY_S,
-        notes=tuple(_notes(settings, history)),
+        notes=(history.note,) if history is not None and history.note else (),
     )
-
-
-def _notes(settings: ClusterSettings, history: History | None) -> Iterator[str]:
-    if history is not None and history.note:
-        yield history.note
-    if settings.preempt_type == "qos":
-        yield "jobs preempt by QOS here: whether this one can be preempted is not known and not priced in"

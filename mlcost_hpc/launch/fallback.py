@@ -54,9 +54,10 @@ def sure_place(choice: Choice) -> Candidate | None:
     """Return the cheapest guaranteed place a preemptible choice can be moved to by its partition alone.
 
     The batch script names GPU type, number, CPUs and time limit; a pending job keeps them when it is moved.
+    It keeps its QOS as well: where jobs preempt by QOS, no partition is surer than another.
     """
     best = choice.best
-    if not best.offer.preemptible:
+    if not best.offer.preemptible or best.offer.qos:
         return None
     alike = [
         item

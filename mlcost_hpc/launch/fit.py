@@ -99,16 +99,19 @@ def _misses(need: Need, offer: Offer, shape: Shape, catalog: Catalog, memory: Wa
         why = f"{offer.label} is not among the GPU types you allow"
         yield Miss(why=why, remedy=f"--gpu-type {offer.label}", is_unwanted=True)
     if offer.preemptible and not need.preemptible:
-        why = f"jobs in {offer.partition} can be preempted, which you do not allow"
-        yield Miss(why=why, remedy="--preemptible", is_unwanted=True)
+        why = f"jobs in {offer.whose} can be preempted, which you do not allow"
+        instead = f" or --qos {offer.safe_qos[0]}" if offer.safe_qos else ""
+        yield Miss(why=why, remedy=f"--preemptible{instead}", is_unwanted=True)
     if offer.gpu_hour is None:
         yield Miss(why=offer.notes[-1], remedy="a price for it in the rate card")
     elif not offer.gpu_hour and offer.partition not in need.partitions:
         why = f"the rate card prices {offer.partition} at 0, which says nothing about what it costs"
         yield Miss(why=why, remedy=f"--partition {offer.partition}")
-    if "SUSPEND" in offer.preempt_mode and offer.partition not in need.partitions:
-        why = f"preempted jobs in {offer.partition} are suspended and never restart elsewhere"
-        yield Miss(why=why, remedy=f"--partition {offer.partition}")
+    is_named = (need.qos or "").lower() == offer.qos if offer.qos else offer.partition in need.partitions
+    if "SUSPEND" in offer.preempt_mode and not is_named:
+        why = f"preempted jobs in {offer.whose} are suspended and never restart elsewhere"
+        remedy = f"--qos {offer.qos}" if offer.qos else f"--partition {offer.partition}"
+        yield Miss(why=why, remedy=remedy)
     if need.gpus:
         yield from _memory_misses(offer, memory)
         if need.model is not None:

@@ -38,6 +38,7 @@ class Sample(msgspec.Struct, frozen=True, array_like=True):
         elapsed_s: seconds it ran.
         preempted: it ended for a job that needed its place.
         failed_node: it ended because a node failed.
+        qos: its QOS.
     """
 
     partition: str
@@ -47,6 +48,7 @@ class Sample(msgspec.Struct, frozen=True, array_like=True):
     elapsed_s: int
     preempted: bool
     failed_node: bool
+    qos: str
 
 
 class History(msgspec.Struct, frozen=True, kw_only=True):
@@ -113,6 +115,7 @@ def samples_of(runs: Iterable[Run]) -> Iterable[Sample]:
             elapsed_s=run.elapsed_s,
             preempted=run.state in ("PREEMPTED", "REQUEUED"),
             failed_node=run.state in ("NODE_FAIL", "BOOT_FAIL"),
+            qos=run.qos,
         )
 
 

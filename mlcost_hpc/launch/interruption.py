@@ -76,9 +76,14 @@ def expect_interruptions(offer: Offer, here: Past) -> Interruptions:
 
     Args:
         offer: where.
-        here: what was seen in this partition.
+        here: what was seen in this partition. Where jobs preempt by QOS, of preemptions only what happened to
+            jobs of the same QOS counts.
     """
-    seen, everything = here.stops.get(offer.gpu_type, Stops()), here.failures
+    everything = here.failures
+    if offer.qos:
+        seen, whose = here.stops_of_qos.get((offer.gpu_type, offer.qos), Stops()), f" of QOS {offer.qos}"
+    else:
+        seen, whose = here.stops.get(offer.gpu_type, Stops()), ""
     failures = (everything.failed + 1) / (everything.hours + _PRIOR_FAILURE_H)
     if not offer.preemptible:
         return Interruptions(
@@ -89,7 +94,7 @@ def expect_interruptions(offer: Offer, here: Past) -> Interruptions:
     spread = 1.2816 / 2
     root = math.sqrt(count)
     basis = (
-        f"{seen.preempted} preemptions in {seen.hours:.0f} h"
+        f"{seen.preempted} preemptions in {seen.hours:.0f} h{whose}"
         if seen.runs
         else "no history: one a day is assumed"
     )

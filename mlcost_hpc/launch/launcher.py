@@ -24,6 +24,7 @@ from mlcost_hpc.launch.maker import ScriptMaker
 from mlcost_hpc.launch.market import Market, read_market
 from mlcost_hpc.launch.named import NamedFunction, check_function
 from mlcost_hpc.launch.offers import Offer, list_offers
+from mlcost_hpc.launch.qos_preemption import Outlook, outlook_notes, outlook_of, with_outlook
 from mlcost_hpc.launch.record import (
     Submission,
     fingerprint,
@@ -106,14 +107,19 @@ class Launcher(ScriptMaker):
 
     @cached_property
     def offers(self) -> tuple[Offer, ...]:
-        """Everything the cluster offers."""
+        """Everything the cluster offers, whoever asks; :meth:`offers_for` knows what a job has to expect."""
         return list_offers(self.market, self.catalog, self.card)
 
     @cached_property
     def rights(self) -> Rights:
-        """What the user's associations allow, where Slurm insists on them; nothing known without a user."""
+        """What the user's associations allow, where that decides something; nothing known without a user.
+
+        It does where Slurm insists on associations, and where jobs preempt by QOS: theirs is the default one
+        even where Slurm does not insist.
+        """
         settings = self.market.settings
-        if self.user is None or not enforces(settings.enforce, "associations"):
+        decides = enforces(settings.enforce, "associations") or settings.preempt_type == "qos"
+        if self.user is None or not decides:
             return UNKNOWN
         path = state_folder() / "rights" / f"{settings.cluster}.{self.user.name}.json"
         return read_rights(ask_sacctmgr, self.user.name, settings.cluster, path)
@@ -123,6 +129,15 @@ class Launcher(ScriptMaker):
         self.__dict__.pop("market", None)
         self.__dict__.pop("offers", None)
         self.__dict__.pop("rights", None)
+
+    def outlook(self, need: Need) -> Outlook:
+        """Return what a job has to expect where jobs preempt by QOS; nothing elsewhere."""
+        partitions = {offer.partition for offer in self.offers}
+        return outlook_of(need, self.rights, self.market.settings, partitions)
+
+    def offers_for(self, need: Need) -> tuple[Offer, ...]:
+        """Return everything the cluster offers, with whether a job of this need can be preempted there."""
+        return with_outlook(self.offers, self.outlook(need))
 
     @property
     def max_array_tasks(self) -> int:
@@ -145,11 +160,13 @@ class Launcher(ScriptMaker):
         enforce = self.market.settings.enforce
         partitions = self.market.partitions
         barred = barred_partitions(partitions, need, self.user, rights, enforce) if self.user else {}
-        limits = {}
+        limits, outlook = {}, self.outlook(need)
         if enforces(enforce, "limits"):
             limits = {item.name: limits_on(rights, need, item) for item in partitions}
-        choice = choose(need, with_limits(self.offers, limits), self.catalog, self.card, evidence, barred)
-        return msgspec.structs.replace(choice, notes=(*choice.notes, *notes_on(rights, limits)))
+        offers = with_limits(with_outlook(self.offers, outlook), limits)
+        choice = choose(need, offers, self.catalog, self.card, evidence, barred)
+        known = notes_on(rights, limits) if enforces(enforce, "associations") else ()
+        return msgspec.structs.replace(choice, notes=(*choice.notes, *known, *outlook_notes(outlook)))
 
     def evidence(
         self,

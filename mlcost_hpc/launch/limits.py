@@ -68,6 +68,23 @@ def association_for(rights: Rights, account: str, partition: str) -> Association
     return None
 
 
+def qos_of(rights: Rights, need: Need, partition: str) -> str:
+    """Return the QOS of a job of this need in a partition; empty = not known.
+
+    A job that asks for none gets, as slurmctld does it whether associations are enforced or not: the default
+    of the user's association, the only one that has, the root account's default, ``normal``.
+    """
+    if need.qos:
+        return need.qos
+    own = association_for(rights, (need.account or rights.default_account).lower(), partition)
+    if own is not None and own.default_qos:
+        return own.default_qos
+    if own is not None and len(own.qos) == 1:
+        return own.qos[0]
+    root = rights.accounts.get("root")
+    return "" if root is None else root.default_qos or "normal"
+
+
 def limits_on(rights: Rights, need: Need, partition: Partition) -> tuple[Limit, ...]:
     """Return the limits on a job of this need in a partition."""
     account = (need.account or rights.default_account).lower()
@@ -139,7 +156,7 @@ def unchecked(limits: Iterable[Limit]) -> frozenset[str]:
 
 def _sources(rights: Rights, need: Need, partition: Partition, own: Association) -> list[_Source]:
     mine = _Source(f"account {own.account}", own.limits)
-    name = need.qos or own.default_qos
+    name = qos_of(rights, need, partition.name)
     wanted, theirs = rights.qos.get(name), rights.qos.get(partition.qos)
     qos = [] if wanted is None else [_Source(f"QOS {name}", wanted.limits)]
     if theirs is not None:

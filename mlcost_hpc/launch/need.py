@@ -45,7 +45,7 @@ class Need(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
         budget: most it may cost; None = whatever.
         hour_value: what an hour less of waiting for the result is worth to the user.
         nodes: nodes; None = as few as the GPUs need.
-        preemptible: preemptible partitions may be used.
+        preemptible: it may go where it can be preempted.
         gpu_types: acceptable GPUs, as GRES types, catalogue keys or their aliases; empty = any.
         partitions: acceptable partitions; empty = any.
         account: account to charge; None = the user's default.

@@ -44,9 +44,12 @@ class Offer(msgspec.Struct, frozen=True, kw_only=True, gc=False):
         nodes: nodes that accept jobs.
         cpus_per_node, cpus_total, cpus_idle: most CPUs a node has; CPUs of all; CPUs idle on all.
         memory_per_node: bytes the largest node has.
-        preemptible: a job here can be preempted by one of another partition.
-        preempt_mode: what then happens to it: ``REQUEUE``, ``CANCEL`` or ``SUSPEND``.
+        preemptible: a job here can be preempted, by one of another partition or of another QOS.
+        preempt_mode: what then happens to it: ``REQUEUE``, ``CANCEL`` or ``SUSPEND``; ``OFF`` = it cannot
+            be; empty = not known, for jobs preempt by QOS and that of the job is not known.
         grace_time_s: time it gets to save.
+        qos: QOS of the job where jobs preempt by QOS; empty where they do not, or it is not known.
+        safe_qos: QOS that the user may ask for instead and whose jobs nobody preempts.
         max_time_s: longest time limit; None = unlimited.
         max_nodes: most nodes a job may have; None = unlimited.
         limits: limits of the user's associations on a job here.
@@ -72,6 +75,8 @@ class Offer(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     preemptible: bool = False
     preempt_mode: str = "OFF"
     grace_time_s: int = 0
+    qos: str = ""
+    safe_qos: tuple[str, ...] = ()
     max_time_s: int | None = None
     max_nodes: int | None = None
     limits: tuple[Limit, ...] = ()
@@ -89,6 +94,16 @@ class Offer(msgspec.Struct, frozen=True, kw_only=True, gc=False):
         if not self.has_gpus:
             return "cpu"
         return self.gpu_model or self.gpu_type or "gpu"
+
+    @property
+    def whose(self) -> str:
+        """What decides whether a job here can be preempted: ``QOS low``, ``partition spot``."""
+        return f"QOS {self.qos}" if self.qos else f"partition {self.partition}"
+
+    @property
+    def can_be_preempted(self) -> bool | None:
+        """:attr:`preemptible` for reports: None = not known."""
+        return self.preemptible if self.preempt_mode else None
 
     @property
     def longest_s(self) -> int | None:
@@ -144,33 +159,35 @@ def list_offers(market: Market, catalog: Catalog, card: RateCard) -> tuple[Offer
     """Return every offer of a cluster, by partition and then by price.
 
     Only partitions that are up and nodes that accept jobs count. Jobs without GPUs are offered nodes without
-    GPUs; where a cluster has none, its GPU nodes.
+    GPUs; where a cluster has none, its GPU nodes. Where jobs preempt by QOS, whether one can be preempted
+    depends on the job: see :mod:`mlcost_hpc.launch.qos_preemption`.
 
     Args:
         market: a look at the cluster.
         catalog: the GPU models.
         card: today's prices.
     """
-    by_tier = market.settings.preempt_type == "partition_prio"
-    lower = preemptible_partitions(market.partitions) if by_tier else ()
-    preemptible = {partition.name for partition in lower}
+    preempt_type = market.settings.preempt_type
+    lower = preemptible_partitions(market.partitions) if preempt_type == "partition_prio" else ()
+    modes = {partition.name: partition.preempt_mode for partition in lower}
+    otherwise = "" if preempt_type == "qos" else "OFF"
     sums = _sums(market.nodes)
     price, find = Pricer(card), cache(catalog.find)
     offers = []
     for partition in market.partitions:
         if partition.state != "UP" or partition.root_only:
             continue
-        base = _base(partition, preemptible=partition.name in preemptible)
+        base = _base(partition, modes.get(partition.name, otherwise))
         for gpu_type, total in sums.get(partition.name, {}).items():
             offers.append(_offer(base, gpu_type, total, find, price))
     return tuple(sorted(offers, key=lambda offer: (offer.partition, offer.gpu_hour is None, offer.gpu_hour)))
 
 
-def _base(partition: Partition, *, preemptible: bool) -> Offer:
+def _base(partition: Partition, preempt_mode: str) -> Offer:
     return Offer(
         partition=partition.name,
-        preemptible=preemptible,
-        preempt_mode=partition.preempt_mode if preemptible else "OFF",
+        preemptible=preempt_mode not in ("", "OFF"),
+        preempt_mode=preempt_mode,
         grace_time_s=partition.grace_time_s,
         max_time_s=partition.max_time_s,
         max_nodes=partition.max_nodes,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -46,6 +46,7 @@ class Past(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         stops: GRES type -> stops of jobs on it.
+        stops_of_qos: (GRES type, QOS) -> the same for one QOS.
         waits: (GRES type, size class) -> waits. The size class of 1, 2-3, 4-7, ... GPUs is 1, 2, 3, ...;
             without GPUs it is 0.
         waits_on: GRES type -> the same for all sizes.
@@ -55,6 +56,7 @@ class Past(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     stops: Mapping[str, Stops] = {}
+    stops_of_qos: Mapping[tuple[str, str], Stops] = {}
     waits: Mapping[tuple[str, int], Waits] = {}
     waits_on: Mapping[str, Waits] = {}
     all_waits: Waits = NO_WAITS
@@ -85,35 +87,45 @@ def size_class(gpus: int) -> int:
 def by_partition(samples: Iterable[Sample]) -> dict[str, Past]:
     """Return the past of every partition."""
     waits: dict[str, dict[tuple[str, int], list[int]]] = defaultdict(lambda: defaultdict(list))
-    seconds: dict[tuple[str, str], list[int]] = defaultdict(lambda: [0, 0, 0, 0])
+    counts: dict[tuple[str, str, str], list[int]] = defaultdict(lambda: [0, 0, 0, 0])
     for sample in samples:
         waits[sample.partition][sample.gpu_type, size_class(sample.gpus)].append(sample.wait_s)
-        total = seconds[sample.partition, sample.gpu_type]
+        total = counts[sample.partition, sample.gpu_type, sample.qos]
         total[0] += sample.elapsed_s
         total[1] += 1
         total[2] += sample.preempted
         total[3] += sample.failed_node
-    stops: dict[str, dict[str, Stops]] = defaultdict(dict)
-    for (partition, gpu_type), (elapsed, runs, preempted, failed) in seconds.items():
-        stops[partition][gpu_type] = Stops(
+    stops: dict[str, dict[tuple[str, str], Stops]] = defaultdict(dict)
+    for (partition, gpu_type, qos), (elapsed, runs, preempted, failed) in counts.items():
+        stops[partition][gpu_type, qos] = Stops(
             hours=elapsed / 3600, runs=runs, preempted=preempted, failed=failed
         )
     return {partition: _past(groups, stops[partition]) for partition, groups in waits.items()}
 
 
-def _past(groups: Mapping[tuple[str, int], list[int]], stops: Mapping[str, Stops]) -> Past:
+def _past(groups: Mapping[tuple[str, int], list[int]], stops: Mapping[tuple[str, str], Stops]) -> Past:
     on: dict[str, list[int]] = defaultdict(list)
+    alike: dict[str, list[Stops]] = defaultdict(list)
+    for (gpu_type, _), found in stops.items():
+        alike[gpu_type].append(found)
     for (gpu_type, _), values in groups.items():
         on[gpu_type] += values
     return Past(
-        stops=stops,
+        stops={gpu_type: _together(found) for gpu_type, found in alike.items()},
+        stops_of_qos=stops,
         waits={key: _waits(values) for key, values in groups.items()},
         waits_on={gpu_type: _waits(values) for gpu_type, values in on.items()},
         all_waits=_waits([value for values in on.values() for value in values]),
-        failures=Stops(
-            hours=sum(item.hours for item in stops.values()),
-            failed=sum(item.failed for item in stops.values()),
-        ),
+        failures=_together(stops.values()),
+    )
+
+
+def _together(stops: Collection[Stops]) -> Stops:
+    return Stops(
+        hours=sum(item.hours for item in stops),
+        runs=sum(item.runs for item in stops),
+        preempted=sum(item.preempted for item in stops),
+        failed=sum(item.failed for item in stops),
     )
 
 

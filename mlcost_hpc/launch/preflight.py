@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from mlcost_hpc.launch.offers import Offer
     from mlcost_hpc.slurm.cluster_settings import ClusterSettings
 
-Row = Literal["A", "B", "C", "D", "E", "F", "G", "H", "never", "suspended"]
+Row = Literal["A", "B", "C", "D", "E", "F", "G", "H", "never", "suspended", "unknown"]
 
 Way = Literal["srun", "script", "batch signal", "no signal"]
 """How a program is started: by srun with ``--signal=USR2@``; by the batch script itself with the same; by
@@ -51,7 +51,7 @@ class Preflight(msgspec.Struct, frozen=True, kw_only=True):
         row: ``A``: no grace, TERM; ``B``: no grace, TERM and USR2; ``C``: grace, TERM; ``D``: grace, USR2;
             ``E``, ``F``: grace, and nothing before it is over; ``G``: grace, USR2 to the batch script alone;
             ``H``: grace, TERM for want of ``--signal``; ``never``: it is not preempted; ``suspended``: it is
-            stopped, and keeps its memory.
+            stopped, and keeps its memory; ``unknown``: whether it can be preempted is not known.
         told: the first signal its program gets; empty = none.
         after_s: seconds from the preemption until that signal.
         seconds: time from that signal until it is killed.
@@ -75,11 +75,12 @@ def preflight(offer: Offer, settings: ClusterSettings, save_s: float) -> Preflig
         settings: the cluster's settings.
         save_s: what one save takes.
     """
+    if not offer.preempt_mode:
+        said = "jobs preempt by QOS here; whether this one can be preempted is not known (--explain says why)"
+        return Preflight(row="unknown", told="", seconds=0, requeues="nobody", warnings=(said,))
     if not offer.preemptible:
         return Preflight(row="never", told="", seconds=0, requeues="nobody")
-    place = Place(
-        name=f"partition {offer.partition}", preempt_mode=offer.preempt_mode, grace_s=offer.grace_time_s
-    )
+    place = Place(name=offer.whose, preempt_mode=offer.preempt_mode, grace_s=offer.grace_time_s)
     return foresee(place, settings, "srun", save_s)
 
 

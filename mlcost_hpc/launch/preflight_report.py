@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from mlcost_hpc.launch.preflight import WAYS, Place, foresee
+from mlcost_hpc.launch.qos_preemption import find_fate
 from mlcost_hpc.slurm.diagnosis import Facts, Finding, preemptible_partitions
 
 if TYPE_CHECKING:
@@ -27,11 +28,10 @@ def plan_findings(facts: Facts) -> tuple[Finding, ...]:
 def find_places(facts: Facts, settings: ClusterSettings) -> Iterator[Place]:
     """Yield the partitions or QOS whose jobs can be preempted."""
     if settings.preempt_type == "qos":
-        victims = {name for qos in facts.qos for name in qos.preempts}
-        for qos in facts.qos:
-            if qos.name in victims:
-                mode = qos.preempt_mode if qos.preempt_mode not in ("", "CLUSTER") else settings.preempt_mode
-                yield Place(name=f"QOS {qos.name}", preempt_mode=mode, grace_s=qos.grace_time_s)
+        for name in facts.qos:
+            fate = find_fate(name, facts.qos, settings.preempt_mode)
+            if fate.is_preemptible:
+                yield Place(name=f"QOS {name}", preempt_mode=fate.mode, grace_s=fate.grace_s)
         return
     for partition in preemptible_partitions(facts.partitions):
         yield Place(

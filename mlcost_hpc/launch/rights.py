@@ -76,7 +76,7 @@ def read_rights(
         accounts = parse_account_limits(ask(show_account_limits(cluster)))
         qos = parse_qos(ask(show_qos()))
     except SlurmError as error:
-        return Rights(note=f"limits of your associations are not known: {error}")
+        return Rights(note=f"what your associations allow is not known: {error}")
     rights = Rights(
         default_account=default,
         associations=associations or None,

@@ -80,7 +80,7 @@ class JobScript(msgspec.Struct, frozen=True, kw_only=True):
         first_task: number of the array's first task.
         signal: name of the signal before the time limit, ``USR2`` for processes under srun.
         lead_s: how long before the limit it is sent, seconds.
-        preemptible: jobs there can be preempted.
+        preemptible: jobs there can be preempted, or it is not known.
         time_limit_s: the limit in seconds.
         places: what it is told about the partitions it may run in.
         kill_wait_s: seconds between the last TERM and KILL, which it is told; None = not known.
@@ -166,7 +166,7 @@ def build_script(
         account=need.account or "",
         qos=need.qos or "",
         lead_s=lead_time(limit),
-        preemptible=best.offer.preemptible,
+        preemptible=best.offer.can_be_preempted is not False,
         headline=headline(choice),
         places=tuple(place_of(item) for item in equal_places(choice)),
     )
@@ -201,11 +201,11 @@ def equal_places(choice: Choice) -> tuple[Candidate, ...]:
     """Return the best candidate and those where the job costs the same, one a partition."""
     best = choice.best
     limit = best.forecast.time_limit_s
-    wanted = (best.offer.gpu_type, best.shape, best.per_hour, best.offer.preemptible)
+    wanted = (best.offer.gpu_type, best.shape, best.per_hour, best.offer.preemptible, best.offer.qos)
     equal = [
         item
         for item in choice.ranked
-        if (item.offer.gpu_type, item.shape, item.per_hour, item.offer.preemptible) == wanted
+        if (item.offer.gpu_type, item.shape, item.per_hour, item.offer.preemptible, item.offer.qos) == wanted
         and (item.offer.max_time_s is None or item.offer.max_time_s >= limit)
     ]
     return tuple({item.offer.partition: item for item in (best, *equal)}.values())
@@ -225,7 +225,8 @@ def headline(choice: Choice) -> str:
     """Return in one line where the job goes and what that costs."""
     best = choice.best
     count = f"{best.shape.gpus * best.shape.nodes} x {best.offer.label}" if best.shape.gpus else "no GPUs"
-    kind = "preemptible" if best.offer.preemptible else "guaranteed"
+    sure = "guaranteed" if best.offer.preempt_mode else "perhaps preemptible"
+    kind = "preemptible" if best.offer.preemptible else sure
     return f"{best.offer.partition} ({kind}), {count}, {best.per_hour:.4f} per hour, {expected_cost(best)}"
 
 

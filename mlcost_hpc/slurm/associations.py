@@ -13,7 +13,7 @@ import msgspec
 
 from mlcost_hpc.errors import UnitError
 from mlcost_hpc.slurm.commands import show_accounting
-from mlcost_hpc.slurm.values import text_or_empty
+from mlcost_hpc.slurm.values import parse_limit, parse_names, text_or_empty
 from mlcost_hpc.units import parse_memory, parse_time_limit
 
 if TYPE_CHECKING:
@@ -62,15 +62,31 @@ class Association(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Account(msgspec.Struct, frozen=True, kw_only=True):
-    """An account with the one above it (empty at the top) and what its members share."""
+    """An account with the one above it (empty at the top), its default QOS, and what its members share."""
 
     parent: str = ""
+    default_qos: str = ""
     limits: Limits = Limits()
 
 
 class Qos(msgspec.Struct, frozen=True, kw_only=True):
-    """A QOS; ``over_partition``: its limits go before those of a partition's own QOS."""
+    """A QOS.
 
+    What it means for preemption has no default: a kept answer that does not say it must not be read as one
+    that says "nobody".
+
+    Attributes:
+        preempts: the QOS whose jobs its own may preempt (under PreemptType=preempt/qos only).
+        preempt_mode: what happens to its preempted jobs: ``REQUEUE``, ``WITHIN,CANCEL``, ...; ``CLUSTER`` =
+            what the cluster's default says.
+        grace_time_s: the time they get, seconds.
+        limits: its limits.
+        over_partition: they go before those of a partition's own QOS.
+    """
+
+    preempts: tuple[str, ...]
+    preempt_mode: str
+    grace_time_s: int
     limits: Limits = Limits()
     over_partition: bool = False
 
@@ -83,13 +99,14 @@ def show_user(user: str, cluster: str) -> list[str]:
 
 def show_account_limits(cluster: str) -> list[str]:
     """Return the command for what the accounts of a cluster share; an empty user = accounts only."""
-    columns = f"format=Account,ParentName,{_LIMITS}"
+    columns = f"format=Account,ParentName,DefaultQOS,{_LIMITS}"
     return show_accounting("associations", f"cluster={cluster}", "user=", columns)
 
 
 def show_qos() -> list[str]:
     """Return the command for all QOS."""
-    return show_accounting("qos", f"format=Name,Flags,{_QOS_LIMITS},MaxTRESPerUser")
+    preemption = "Preempt,PreemptMode,GraceTime"
+    return show_accounting("qos", f"format=Name,Flags,{preemption},{_QOS_LIMITS},MaxTRESPerUser")
 
 
 def parse_user(text: str) -> tuple[str, tuple[Association, ...]]:
@@ -112,17 +129,23 @@ def parse_user(text: str) -> tuple[str, tuple[Association, ...]]:
 
 def parse_account_limits(text: str) -> dict[str, Account]:
     """Return account -> its limits of :func:`show_account_limits`."""
-    return {row[0]: Account(parent=text_or_empty(row[1]), limits=_limits(row[2:])) for row in _rows(text, 10)}
+    return {
+        row[0]: Account(parent=text_or_empty(row[1]), default_qos=row[2], limits=_limits(row[3:]))
+        for row in _rows(text, 11)
+    }
 
 
 def parse_qos(text: str) -> dict[str, Qos]:
     """Return name -> QOS of :func:`show_qos`."""
     return {
         row[0]: Qos(
-            limits=msgspec.structs.replace(_limits(row[2:10]), user=_tres(row[10])),
+            preempts=parse_names(row[2]),
+            preempt_mode=row[3].upper() or "CLUSTER",
+            grace_time_s=parse_limit(row[4]) or 0,
+            limits=msgspec.structs.replace(_limits(row[5:13]), user=_tres(row[13])),
             over_partition="OverPartQOS" in row[1].split(","),
         )
-        for row in _rows(text, 11)
+        for row in _rows(text, 14)
     }
 
 

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Literal
 import msgspec
 
 from mlcost_hpc.slurm.api import UNTYPED, Node, Partition, Version
+from mlcost_hpc.slurm.associations import Qos
 from mlcost_hpc.slurm.cluster_settings import ClusterSettings
-from mlcost_hpc.slurm.sacctmgr import Qos
 from mlcost_hpc.slurm.values import parse_names, text_or_empty
 
 if TYPE_CHECKING:
@@ -64,7 +64,7 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
         user: who asks.
         admin_level: ``None``, ``Operator`` or ``Administrator`` as accounting knows the user; empty = not
             known.
-        qos: every QOS; empty where jobs do not preempt by QOS or it cannot be asked for.
+        qos: QOS by name; empty where jobs do not preempt by QOS or it cannot be asked for.
         database: slurmdbd's own settings, empty where they cannot be asked for.
         inside_job: id of the job that this runs in, empty outside of jobs.
         environment_clusters: value of ``SLURM_CLUSTERS``, which redirects Slurm's commands.
@@ -80,7 +80,7 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
     accounting_error: str = ""
     user: str = ""
     admin_level: str = ""
-    qos: tuple[Qos, ...] = ()
+    qos: Mapping[str, Qos] = {}
     database: Mapping[str, str] = {}
     inside_job: str = ""
     environment_clusters: str = ""

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from mlcost_hpc.errors import SlurmError
-from mlcost_hpc.slurm import commands, sacctmgr
+from mlcost_hpc.slurm import associations, commands, sacctmgr
 from mlcost_hpc.slurm.cluster_settings import read_cluster_settings
 from mlcost_hpc.slurm.diagnosis import Facts
 from mlcost_hpc.slurm.parse_config import parse_database_config, parse_version
@@ -61,7 +61,7 @@ def examine(slurm: Slurm, *, why: str, user: str, environ: Mapping[str, str], ti
         facts,
         admin_level=_admin_level(user, timeout_s),
         database=_database_config(timeout_s),
-        qos=_qos(timeout_s) if facts.settings.preempt_type == "qos" else (),
+        qos=_qos(timeout_s) if facts.settings.preempt_type == "qos" else {},
     )
 
 
@@ -92,9 +92,9 @@ def _database_config(timeout_s: float) -> Mapping[str, str]:
         return {}
 
 
-def _qos(timeout_s: float) -> tuple[sacctmgr.Qos, ...]:
+def _qos(timeout_s: float) -> Mapping[str, associations.Qos]:
     """Return every QOS; none when they cannot be asked for."""
     try:
-        return sacctmgr.parse_qos(run(sacctmgr.show_qos(), timeout_s=timeout_s).stdout)
+        return associations.parse_qos(run(associations.show_qos(), timeout_s=timeout_s).stdout)
     except SlurmError:
-        return ()
+        return {}

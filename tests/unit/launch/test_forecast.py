@@ -26,7 +26,7 @@ TEN_HOURS = Work(amount=10, unit="hours", gpu_model="h100")
 def sample(wait_s: int = 0, elapsed_s: int = 3600, **changes: object) -> Sample:
     plain = Sample(
         partition="spot", gpu_type="h100", gpus=1, wait_s=wait_s, elapsed_s=elapsed_s, preempted=False,
-        failed_node=False,
+        failed_node=False, qos="normal",
     )  # fmt: skip
     return msgspec.structs.replace(plain, **changes)
 

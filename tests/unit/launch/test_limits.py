@@ -22,16 +22,16 @@ nlp|nlp||free,high,normal|normal||||||||
 nlp|vision||free,high,normal|normal|gres/gpu=2|||||12:00:00||
 """
 ACCOUNTS = """\
-root|||||||||
-science|root|||cpu=64|||||
-nlp|science||||||||
-vision|science|gres/gpu=2||cpu=64,gres/gpu=4||gres/gpu=1000|12:00:00||
+root||normal||||||||
+science|root|normal|||cpu=64|||||
+nlp|science|normal||||||||
+vision|science|normal|gres/gpu=2||cpu=64,gres/gpu=4||gres/gpu=1000|12:00:00||
 """
 QOS = """\
-normal||||||||||
-high|DenyOnLimit|gres/gpu=4,mem=100G||gres/gpu=8|gres/gpu=100||02:00:00|||gres/gpu=6
-big|OverPartQOS|gres/gpu=16||||||||
-small||gres/gpu=1|||||01:00:00|||
+normal||free|requeue|00:00:20|||||||||
+high|DenyOnLimit|free,normal|cluster|00:00:00|gres/gpu=4,mem=100G||gres/gpu=8|gres/gpu=100||02:00:00|||gres/gpu=6
+big|OverPartQOS||cluster|00:00:00|gres/gpu=16||||||||
+small|||cluster|00:00:00|gres/gpu=1|||||01:00:00|||
 """
 
 
@@ -142,7 +142,7 @@ def test_what_is_not_shown_is_said_and_bars_nobody(tmp_path: Path) -> None:
         return lambda argv: "" if argv[5] == question else ask(argv)
 
     silent = read_rights(down, "ana", "c", tmp_path / "a.json", now=1)
-    assert "limits of your associations are not known" in silent.note
+    assert "what your associations allow is not known" in silent.note
     assert not (tmp_path / "a.json").exists()
     hidden = read_rights(without("associations"), "ana", "c", tmp_path / "b.json", 1)
     assert "does not show what the accounts above you share (nlp, vision)" in hidden.note
@@ -156,7 +156,7 @@ def test_what_is_not_shown_is_said_and_bars_nobody(tmp_path: Path) -> None:
 
 def test_limits_that_cannot_be_foreseen_are_named(rights: Rights) -> None:
     """A limit on billing is not checked, and that is said."""
-    accounts = parse_account_limits("nlp||||billing=9|||||\n")
+    accounts = parse_account_limits("nlp|||||billing=9|||||\n")
     odd = msgspec.structs.replace(rights, accounts=accounts)
     limits = {"p": limits_on(odd, Need(), partition("p"))}
     assert list(notes_on(odd, limits)) == [
@@ -190,5 +190,5 @@ def test_launcher_leaves_out_what_the_account_forbids(launcher: Launcher, rights
 
 def test_lines_of_other_shapes_are_passed_over() -> None:
     """A warning that sacctmgr prints among its rows is no row."""
-    assert parse_qos("sacctmgr: hello\nnormal||||||||||\n").keys() == {"normal"}
+    assert parse_qos("sacctmgr: hello\nnormal|||||||||||||\n").keys() == {"normal"}
     assert parse_user("sacctmgr: hello\n") == ("", ())

@@ -10,9 +10,9 @@ from mlcost_hpc.launch.offers import Offer
 from mlcost_hpc.launch.preflight import Place, Way, foresee, preflight
 from mlcost_hpc.launch.preflight_report import plan_findings
 from mlcost_hpc.slurm.api import Partition, Version
+from mlcost_hpc.slurm.associations import parse_qos
 from mlcost_hpc.slurm.cluster_settings import ClusterSettings
 from mlcost_hpc.slurm.diagnosis import Facts
-from mlcost_hpc.slurm.sacctmgr import Qos, parse_qos
 from tests.unit.launch.conftest import GIB, partition
 
 SPOT = Offer(partition="spot", preemptible=True, preempt_mode="REQUEUE", grace_time_s=15, gpus_per_node=8)
@@ -79,14 +79,14 @@ def test_doctor_names_the_row_and_the_plan_of_a_partition() -> None:
 
 def test_doctor_finds_the_grace_time_of_a_qos() -> None:
     """Where jobs preempt by QOS, the victims' QOS has mode and grace time; others are not named."""
-    answer = "normal||cluster|00:00:00\nhigh|normal,low|cluster|00:00:00\nlow||requeue|00:02:00\nbroken\n"
+    rows = "normal|||cluster|00:00:00", "high||normal,low|cluster|00:00:00", "low|||requeue|00:02:00"
+    answer = "".join(f"{row}{9 * '|'}\n" for row in rows)
     settings = msgspec.structs.replace(PLAIN, preempt_type="qos", preempt_mode="CANCEL")
     facts = Facts(backend="cli", why="", settings=settings, qos=parse_qos(answer))
     normal, low = plan_findings(facts)
     assert normal.finding.startswith("QOS normal: mlcost submit has row A")
     assert (normal.status, "cancelled without grace" in normal.advice) == ("warning", True)
     assert low.finding == "QOS low: mlcost submit has row C: TERM at once, killed 130 s later"
-    assert parse_qos(answer)[2] == Qos(name="low", preempt_mode="REQUEUE", grace_time_s=120)
 
 
 def test_nothing_is_said_where_nobody_is_preempted() -> None:
