@@ -121,6 +121,39 @@ def test_preempted_training_resumes_under_its_id_and_ends_the_same(
     assert result in undisturbed
 
 
+def test_qos_decides_who_is_preempted_and_the_launcher_knows(site: Site, cluster: LiveCluster) -> None:
+    """By default QOS a job yields to QOS high, whatever the partition; it is told so, and comes back."""
+    with cluster.settings("preempt=qos"):
+        rows = json.loads(site.mlcost("offers", "--format", "json").stdout)
+        assert {(row["qos"], row["preempt_mode"], row["grace_time_s"]) for row in rows} == {
+            ("normal", "REQUEUE", 20)
+        }
+        where = ("--gpus", "1", "--gpu-type", "h100", "--time", "30m")
+        said = site.mlcost("submit", *where, "--explain", "--dry-run", "--", "true").stdout
+        by_whom = "jobs of QOS normal can be preempted by those of high (requeue, 20 s of grace)"
+        assert by_whom in " ".join(said.split())
+        refused = site.mlcost("submit", *where, "--no-preemptible", "--dry-run", "--", "true")
+        assert refused.returncode == 3
+        assert "jobs in QOS normal can be preempted" in refused.stderr
+        assert refused.stderr.endswith("Possible with --preemptible or --qos high\n")
+
+        job = start_training(site)
+        taker = site.submit(
+            "--gpus", "8", "--gpu-type", "h100", "--qos", "high", "--no-preemptible", "--time", "5m",
+            "--", "sleep", "1",
+        )  # fmt: skip
+        assert (job["preemptible"], taker["preemptible"]) == (True, False)
+        wait_for(lambda: finished(job), 120, f"the end of {job['job_id']}")
+        cluster.wait_state(job["job_id"], "COMPLETED")
+    first, second = site.attempts(job["job_id"])
+    assert (first["reason"], first["lost_steps"], second["last_step"]) == ("preempted", 0, STEPS)
+    assert second["first_step"] == first["last_step"]
+    assert "stop 1:   preempted" in site.mlcost("why", job["job_id"]).stdout
+    rows = json.loads(site.mlcost("status", "--format", "json").stdout)
+    [row] = [row for row in rows if row["job_id"] == job["job_id"]]
+    assert (row["state"], row["runs"]) == ("COMPLETED", 2)
+
+
 def test_cancelled_training_is_not_requeued(site: Site, cluster: LiveCluster) -> None:
     """Scancel is the user's word: the training saves, and stays cancelled."""
     job = start_training(site)
