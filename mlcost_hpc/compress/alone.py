@@ -50,7 +50,7 @@ def measure_here(batch: Batch, manifest: Manifest, task: Task) -> Measurement:
         opened = time.perf_counter()
         open_session(artefact, settings.threads)
         load_s = time.perf_counter() - opened
-        latency = measure_all(artefact, shared, settings, THOROUGH)
+        latency = measure_all(shared.original, artefact, shared, settings, THOROUGH)
     found = Measurement(
         task=task.id,
         place=this_place(settings.threads, cores, load_before),

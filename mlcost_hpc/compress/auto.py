@@ -13,13 +13,16 @@ _CONVOLUTIONS = ("Conv", "ConvTranspose")
 _PRODUCTS = ("MatMul", "Gemm")
 _RECURRENT = ("LSTM", "GRU")
 
+_WORTH_IT = 0.1
+"""Part of the weights that dynamic int8 must be able to take for it to shrink the file noticeably."""
+
 
 def suitable(facts: OnnxFacts) -> tuple[str, ...]:
     """Return names of recipes to try one after the other until one keeps to the limits.
 
     Static int8 for convolutions, dynamic int8 for matrix products and recurrent layers; each is the other's
-    second choice. Weights stored in 16 bits come last: half the size at the old speed, for nearly every
-    model.
+    second choice, dynamic int8 only where it has weights to work on. Weights stored in 16 bits come last:
+    half the size at the old speed, for nearly every model.
 
     Raises:
         NotApplicableError: the model is quantized already, or has no weights to compress.
@@ -36,5 +39,7 @@ def suitable(facts: OnnxFacts) -> tuple[str, ...]:
         return ("fp16",)
     # A weight of a convolution is used at every position: few of them can take most of the time.
     if 4 * convolutions >= products + recurrent:
+        if products + recurrent < _WORTH_IT * (convolutions + products + recurrent):
+            return ("int8-static", "fp16")
         return ("int8-static", "int8-dynamic", "fp16")
     return ("int8-dynamic", "int8-static", "fp16")

@@ -7,7 +7,7 @@ import io
 import math
 import shutil
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -103,34 +103,42 @@ def weigh(path: Path, shared: Shared, model: Model, settings: Settings, effort: 
     after = open_session(path, settings.threads)
     load_s = time.perf_counter() - began
     outputs = run_all(after, shared.feeds, call_size(facts, EVALUATION_BATCH))
-    result = score(shared.outputs, outputs, shared.feeds, model.spec.metric)
-    changed = changed_ops(shared.facts, facts)
+    untimed = Candidate(
+        path=path,
+        facts=facts,
+        changed=changed_ops(shared.facts, facts),
+        score=score(shared.outputs, outputs, shared.feeds, model.spec.metric),
+        latency=(),
+        status="ok",
+        reason="",
+        load_s=load_s,
+    )
+    return timed(untimed, shared, model, settings, effort)
+
+
+def timed(
+    candidate: Candidate, shared: Shared, model: Model, settings: Settings, effort: Effort
+) -> Candidate:
+    """Return a candidate timed with this effort and judged anew; its answers are as they were found."""
     verdict = partial(
         judge,
         model.limits,
         size_before=shared.facts.size,
-        size_after=facts.size,
-        changed=changed,
-        score=result,
+        size_after=candidate.facts.size,
+        changed=candidate.changed,
+        score=candidate.score,
     )
     latency: tuple[Latency, ...] = ()
     if verdict(latency=())[0] in effort.worth_timing:
-        latency = measure_all(path, shared, settings, effort)
+        latency = measure_all(shared.original, candidate.path, shared, settings, effort)
     status, reason = verdict(latency=latency)
-    return Candidate(
-        path=path,
-        facts=facts,
-        changed=changed,
-        score=result,
-        latency=latency,
-        status=status,
-        reason=reason,
-        load_s=load_s,
-    )
+    return replace(candidate, latency=latency, status=status, reason=reason)
 
 
-def measure_all(path: Path, shared: Shared, settings: Settings, effort: Effort) -> tuple[Latency, ...]:
-    """Return the latency of original and candidate at each batch size that the model takes."""
+def measure_all(
+    before: Path, after: Path, shared: Shared, settings: Settings, effort: Effort
+) -> tuple[Latency, ...]:
+    """Return the latency of two forms of a model at each batch size that it takes."""
     sizes = settings.batches if shared.facts.any_batch and shared.feeds.batched else (1,)
     sizes = tuple(sorted(sizes)[-effort.batches :])
     found = []
@@ -139,7 +147,7 @@ def measure_all(path: Path, shared: Shared, settings: Settings, effort: Effort) 
         inputs = shared.feeds.at(0, count)
         found.append(
             measure.compare(
-                partial(_open_pair, shared.original, path, settings.threads, inputs),
+                partial(_open_pair, before, after, settings.threads, inputs),
                 batch=count,
                 seconds=effort.seconds,
                 rounds=effort.rounds,

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -16,13 +17,21 @@ from mlcost_hpc.compress.candidate import Candidate, better, speed
 from mlcost_hpc.compress.failure import explain
 from mlcost_hpc.compress.methods import METHODS
 from mlcost_hpc.compress.methods.base import Method, NotApplicableError, Rung, Subject, Workshop
-from mlcost_hpc.compress.records import STATUSES, Attempt
+from mlcost_hpc.compress.records import STATUSES, Attempt, Status
 from mlcost_hpc.errors import CompressError
 
 if TYPE_CHECKING:
     from mlcost_hpc.compress.recipes import Recipe, Step
 
 Weigh = Callable[[Subject], Candidate]
+
+Prospects = Callable[[Sequence[Candidate], Rung], str]
+"""Returns why a rung and those after it are not worth trying after these candidates; empty when they are."""
+
+
+def any_prospects(found: Sequence[Candidate], rung: Rung) -> str:  # noqa: ARG001
+    """Return that every rung is worth trying: the recipe was asked for by name."""
+    return ""
 
 
 @dataclass(kw_only=True)
@@ -33,12 +42,14 @@ class Climb:
         best: best candidate so far; None when no rung gave a file that runs.
         attempts: every rung tried, in order.
         error: the last failure; None when there was none.
+        left: climbs that were broken off, each to be gone on with when nothing else keeps to the limits.
         on_better: called when there is a new best candidate, so that it is kept whatever happens next.
     """
 
     best: Candidate | None = None
     attempts: list[Attempt] = field(default_factory=list)
     error: Exception | None = None
+    left: list[Callable[[], None]] = field(default_factory=list)
     on_better: Callable[[Climb], None] = lambda _: None
 
     @property
@@ -47,8 +58,34 @@ class Climb:
         return self.best is not None and self.best.status == "ok"
 
 
+@dataclass(frozen=True, kw_only=True)
+class _Ladder:
+    """One recipe's ladder.
+
+    Attributes:
+        recipe: the recipe's name.
+        method: its last step.
+        rungs: the settings of that step that are left to try.
+        subject: what the step works on.
+        last: the verdict on the rung before the first of them; None when there was none.
+    """
+
+    recipe: str
+    method: Method
+    rungs: Sequence[Rung]
+    subject: Subject
+    last: Status | None = None
+
+
 def climb(
-    recipe: Recipe, subject: Subject, shop: Workshop, weigh: Weigh, *, deadline: float, result: Climb
+    recipe: Recipe,
+    subject: Subject,
+    shop: Workshop,
+    weigh: Weigh,
+    *,
+    deadline: float,
+    result: Climb,
+    prospects: Prospects = any_prospects,
 ) -> None:
     """Try a recipe's rungs until a candidate keeps to the limits; adds to ``result``.
 
@@ -61,6 +98,7 @@ def climb(
         weigh: gives the verdict on a subject.
         deadline: ``time.monotonic()`` after which no further rung is begun.
         result: is added to.
+        prospects: says when the rest of the ladder is not worth trying.
     """
     began = time.monotonic()
     try:
@@ -77,37 +115,50 @@ def climb(
         result.error = error
         result.attempts.append(_failed(recipe.name, error, began))
         return
-    first = len(result.attempts)
-    for rung in rungs:
-        if len(result.attempts) > first and result.attempts[-1].status not in rung.mends:
+    ladder = _Ladder(recipe=recipe.name, method=method, rungs=rungs, subject=subject)
+    _climb(ladder, shop, weigh, deadline, result, prospects)
+
+
+def _climb(
+    ladder: _Ladder, shop: Workshop, weigh: Weigh, deadline: float, result: Climb, prospects: Prospects
+) -> None:
+    """Try rungs until one keeps to the limits, none is left, or the rest has no prospects."""
+    last = ladder.last
+    found: list[Candidate] = []
+    for place, rung in enumerate(ladder.rungs):
+        if last is not None and last not in rung.mends:
             continue
         if result.attempts and time.monotonic() > deadline:
-            shop.notes.append("the time was up before every setting had been tried")
+            shop.note("the time was up before every setting had been tried")
             return
-        if _try(recipe, method, rung, subject, shop, weigh, result):
+        if found and last != "failed" and (why := prospects(found, rung)):
+            told = msgspec.structs.replace(
+                result.attempts[-1],
+                reason=f"{result.attempts[-1].reason}; its other settings are left: {why}",
+            )
+            result.attempts[-1] = told
+            rest = replace(ladder, rungs=ladder.rungs[place:], last=last)
+            result.left.append(partial(_climb, rest, shop, weigh, deadline, result, any_prospects))
+            return
+        if (candidate := _try(ladder, rung, shop, weigh, result)) is not None:
+            found.append(candidate)
+        last = result.attempts[-1].status
+        if last in ("ok", "not-applicable"):
             return
 
 
-def _try(
-    recipe: Recipe,
-    method: Method,
-    rung: Rung,
-    subject: Subject,
-    shop: Workshop,
-    weigh: Weigh,
-    result: Climb,
-) -> bool:
-    """Try one rung; return True when no further one is needed or possible."""
-    name = f"{recipe.name}: {rung.name}"
+def _try(ladder: _Ladder, rung: Rung, shop: Workshop, weigh: Weigh, result: Climb) -> Candidate | None:
+    """Try one rung and add how it went; return what it made, None when it failed."""
+    name = f"{ladder.recipe}: {rung.name}"
     began = time.monotonic()
     try:
-        candidate = weigh(method.apply(subject, rung, shop))
+        candidate = weigh(ladder.method.apply(ladder.subject, rung, shop))
     except MemoryError:
         raise
     except Exception as error:  # noqa: BLE001 - libraries raise what they like; the row tells
         result.error = error
         result.attempts.append(_failed(name, error, began))
-        return isinstance(error, NotApplicableError)
+        return None
     result.attempts.append(
         Attempt(
             rung=name,
@@ -122,7 +173,7 @@ def _try(
     if better(candidate, result.best, STATUSES):
         result.best = candidate
         result.on_better(result)
-    return candidate.status == "ok"
+    return candidate
 
 
 def _first_that_works(step: Step, subject: Subject, shop: Workshop) -> Subject:

@@ -121,7 +121,9 @@ def _disturbance(latency: Latency) -> float:
 def _turns(pair: Pair, seconds: float, rounds: int, clock: Clock) -> list[Round]:
     """Warm both up and time them in turns for about ``seconds``."""
     before, after = pair
-    both = min(_timed(before, clock).wall + _timed(after, clock).wall for _ in range(2))
+    both = _timed(before, clock).wall + _timed(after, clock).wall
+    if both < 2 * _LONG_CALL_S:
+        both = min(both, _timed(before, clock).wall + _timed(after, clock).wall)
     calls = max(_FEWEST_CALLS, min(_MOST_CALLS, round(seconds / rounds / max(both, 1e-7))))
     fewer = min(rounds, max(_FEWEST_ROUNDS, round(2 * seconds / max(both, 1e-7))))
     return _rounds(before, after, calls, fewer, clock)

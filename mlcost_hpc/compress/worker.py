@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import os
 import random
 import tempfile
@@ -15,29 +14,29 @@ import msgspec
 
 from mlcost_hpc.compress import node
 from mlcost_hpc.compress.auto import suitable
-from mlcost_hpc.compress.candidate import QUICK, THOROUGH, Candidate, gzip_size, weigh
+from mlcost_hpc.compress.candidate import THOROUGH, gzip_size, timed
 from mlcost_hpc.compress.check import keep_outputs
 from mlcost_hpc.compress.cores import lock_folder, pinned
 from mlcost_hpc.compress.evaluate import EVALUATION_BATCH, run_all, score
 from mlcost_hpc.compress.failure import explain
-from mlcost_hpc.compress.ladder import Climb, climb
+from mlcost_hpc.compress.ladder import Climb
 from mlcost_hpc.compress.manifest import Manifest, Model, Settings, Task, hash_file
 from mlcost_hpc.compress.memory import peak_growth
 from mlcost_hpc.compress.methods import METHODS
 from mlcost_hpc.compress.methods.base import NotApplicableError, Subject, Workshop
+from mlcost_hpc.compress.methods.ready import ready
 from mlcost_hpc.compress.place import this_place
 from mlcost_hpc.compress.prepared import prepared_original
-from mlcost_hpc.compress.promise import broken_promise
 from mlcost_hpc.compress.recipes import AUTO, Recipe, chain
 from mlcost_hpc.compress.records import Result
 from mlcost_hpc.compress.runtime import open_session
+from mlcost_hpc.compress.search import search, unless_broken
 from mlcost_hpc.compress.shared import Shared, call_size, ensure_shared, teacher_answers
 from mlcost_hpc.compress.versions import library_versions
 from mlcost_hpc.train.atomic import write_file
 
 if TYPE_CHECKING:
     from mlcost_hpc.compress.batch import Batch
-    from mlcost_hpc.compress.onnxfile import OnnxFacts
     from mlcost_hpc.compress.recipes import Recipe
 
 _LADDER_SHARE = 0.6
@@ -117,22 +116,11 @@ def _climb_and_weigh(
     task_minutes: float,
 ) -> Result:
     way = Climb(on_better=lambda found: _keep_so_far(batch, task, shared, settings, found))
-    recipes = _recipes(task.recipe, shared.facts)
+    recipes = _recipes(task.recipe, shared, shop)
     subject = _subject(model, shared, recipes)
     deadline = time.monotonic() + _LADDER_SHARE * 60 * task_minutes
 
-    broken: dict[Path, str] = {}
-
-    def weigh_quickly(recipe: Recipe, found: Subject) -> Candidate:
-        candidate = weigh(found.onnx, shared, model, settings, QUICK)
-        methods = [step.method for step in recipe.steps]
-        broken[found.onnx] = broken_promise(methods, shared.facts, candidate.facts)
-        return _unless(broken[found.onnx], candidate)
-
-    for recipe in recipes:
-        climb(recipe, subject, shop, partial(weigh_quickly, recipe), deadline=deadline, result=way)
-        if way.reached:
-            break
+    broken = search(recipes, subject, shared, model, settings, shop, deadline, way)
     if way.best is None:
         row = failed_row(task, way.error or RuntimeError("nothing was tried"))
         return msgspec.structs.replace(
@@ -141,7 +129,7 @@ def _climb_and_weigh(
     _score_controls(shop, shared, model, settings)
     load_before = node.load_average()
     with pinned(settings.threads, lock_folder(), patience_s=_CORE_PATIENCE_S) as cores:
-        final = _unless(broken[way.best.path], weigh(way.best.path, shared, model, settings, THOROUGH))
+        final = unless_broken(broken[way.best.path], timed(way.best, shared, model, settings, THOROUGH))
     peak = _peak_memory(final.path, shared, settings)
     artefact = _keep(final.path, batch.task_folder(task.id))
     keep_outputs(artefact, shared, settings.threads)
@@ -166,11 +154,6 @@ def _climb_and_weigh(
         artefact_sha256=hash_file(artefact),
         notes=tuple(shop.notes),
     )
-
-
-def _unless(broken: str, candidate: Candidate) -> Candidate:
-    """Return a candidate, as a no-op where its recipe did not do what it promised."""
-    return dataclasses.replace(candidate, status="no-op", reason=broken) if broken else candidate
 
 
 def _keep_so_far(batch: Batch, task: Task, shared: Shared, settings: Settings, way: Climb) -> None:
@@ -202,9 +185,15 @@ def _keep_so_far(batch: Batch, task: Task, shared: Shared, settings: Settings, w
     )
 
 
-def _recipes(recipe: Recipe, facts: OnnxFacts) -> tuple[Recipe, ...]:
-    """Return the recipe, or those that ``auto`` stands for with this model."""
-    return tuple(chain(name) for name in suitable(facts)) if recipe.name == AUTO else (recipe,)
+def _recipes(recipe: Recipe, shared: Shared, shop: Workshop) -> tuple[Recipe, ...]:
+    """Return the recipe, or those that ``auto`` stands for with this model.
+
+    What a quantizer can take of it may only be seen when it is prepared.
+    """
+    if recipe.name != AUTO:
+        return (recipe,)
+    _, facts = ready(shared.original, shop)
+    return tuple(chain(name) for name in suitable(facts))
 
 
 def _subject(model: Model, shared: Shared, recipes: tuple[Recipe, ...]) -> Subject:

@@ -53,11 +53,13 @@ class Rung:
         name: what people read.
         options: the method's options for this rung.
         mends: verdicts on the rung before it for which it is worth trying; what cannot help is not tried.
+        refines: the rung before it, made somewhat more right and hardly faster.
     """
 
     name: str
     options: Any
     mends: frozenset[Status] = frozenset(STATUSES)
+    refines: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)

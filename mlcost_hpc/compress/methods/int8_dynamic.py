@@ -46,6 +46,7 @@ def rungs(subject: Subject, options: Int8DynamicOptions, shop: Workshop) -> Sequ
             name="one scale a channel, matrix products only",
             options=msgspec.structs.replace(channel, ops=narrow),
             mends=frozenset({"wrong", "failed", "slower"}),
+            refines=True,
         ),
     ]
 

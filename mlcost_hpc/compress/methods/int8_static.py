@@ -63,17 +63,20 @@ def rungs(subject: Subject, options: Int8StaticOptions, shop: Workshop) -> Seque
             name="heavy operators, worst tenth in fp32",
             options=change(heavy, exclude_worst=0.1),
             mends=finer,
+            refines=True,
         ),
         Rung(
             name="heavy operators, worst third in fp32",
             options=change(heavy, exclude_worst=0.34),
             mends=finer,
+            refines=True,
         ),
         # Last, since finding percentiles takes many times as long as finding extremes.
         Rung(
             name="heavy operators, percentile ranges",
             options=change(heavy, calibration="percentile"),
             mends=finer,
+            refines=True,
         ),
     ]
 

@@ -2,6 +2,7 @@
 
 import errno
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,7 @@ from mlcost_hpc.compress.candidate import Candidate, better
 from mlcost_hpc.compress.failure import explain, explain_exit
 from mlcost_hpc.compress.feeds import random_feeds
 from mlcost_hpc.compress.ladder import Climb, climb
-from mlcost_hpc.compress.methods.base import NotApplicableError, Subject, Workshop
+from mlcost_hpc.compress.methods.base import NotApplicableError, Rung, Subject, Workshop
 from mlcost_hpc.compress.onnxfile import OnnxFacts, Port, inspect
 from mlcost_hpc.compress.recipes import chain
 from mlcost_hpc.compress.records import STATUSES, Latency, Score, Spread, Status
@@ -152,6 +153,60 @@ def test_what_cannot_apply_ends_the_ladder_at_once(linear: Path, shop: Workshop)
     assert isinstance(way.error, NotApplicableError)
 
 
+def test_a_ladder_without_prospects_is_left_with_the_reason_and_can_be_gone_on_with(
+    linear: Path, shop: Workshop
+) -> None:
+    """The rest waits: gone on with, it starts at the setting that would have been next."""
+    left = iter([("wrong", 2.0), ("wrong", 2.0), ("ok", 1.5)])
+    asked: list[tuple[int, str]] = []
+
+    def prospects(found: Sequence[Candidate], rung: Rung) -> str:
+        asked.append((len(found), rung.name))
+        return "it is hopeless" if len(found) == 2 else ""
+
+    way = Climb()
+    climb(
+        chain("int8-static"),
+        Subject(onnx=linear),
+        shop,
+        lambda subject: candidate(subject, *next(left)),
+        deadline=time.monotonic() + 600,
+        result=way,
+        prospects=prospects,
+    )
+    assert asked == [(1, "heavy operators"), (2, "heavy operators, worst tenth in fp32")]
+    assert [attempt.status for attempt in way.attempts] == ["wrong", "wrong"]
+    assert way.attempts[-1].reason == "judged; its other settings are left: it is hopeless"
+    (go_on,) = way.left
+    go_on()
+    assert way.reached
+    assert way.attempts[-1].rung == "int8-static: heavy operators, worst tenth in fp32"
+
+
+def test_prospects_are_not_asked_for_when_the_last_setting_failed(linear: Path, shop: Workshop) -> None:
+    """What did not run says nothing about how fast or right the next setting is."""
+    calls = 0
+
+    def weigh(subject: Subject) -> Candidate:
+        nonlocal calls
+        calls += 1
+        if calls == 2:
+            raise LoadError("the runtime does not take it")
+        return candidate(subject, "no-op" if calls == 1 else "ok", 2.0)
+
+    way = Climb()
+    climb(
+        chain("int8-static"),
+        Subject(onnx=linear),
+        shop,
+        weigh,
+        deadline=time.monotonic() + 600,
+        result=way,
+        prospects=lambda found, rung: "asked" if len(found) != 1 or rung.name != "heavy operators" else "",
+    )
+    assert [attempt.status for attempt in way.attempts] == ["no-op", "failed", "ok"]
+
+
 def facts(**weights: int) -> OnnxFacts:
     return OnnxFacts(
         size=1, opset=17, inputs=(), outputs=(), ops={}, weights=weights, float_bytes=8, parameters=2
@@ -172,6 +227,12 @@ def test_auto_picks_by_architecture(weights: dict[str, int], first: str) -> None
     """Static int8 for convolutions, dynamic for matrix products and recurrent layers, fp16 for the rest."""
     assert suitable(facts(**weights))[0] == first
     assert suitable(facts(**weights))[-1] == "fp16"
+
+
+def test_auto_leaves_dynamic_int8_out_where_it_has_next_to_nothing_to_work_on() -> None:
+    """A small last layer behind many convolutions is not worth a try; a tenth of the weights is."""
+    assert suitable(facts(Conv=950, Gemm=50)) == ("int8-static", "fp16")
+    assert suitable(facts(Conv=900, Gemm=100)) == ("int8-static", "int8-dynamic", "fp16")
 
 
 @pytest.mark.parametrize(

@@ -90,6 +90,30 @@ def test_only_processor_time_counts_where_one_thread_works() -> None:
     assert latency.after.p50 >= 0.05 > latency.before.p10
 
 
+@pytest.mark.parametrize(("seconds", "warmed_up"), [(0.11, 1), (0.04, 2)])
+def test_calls_too_long_for_caches_to_matter_are_warmed_up_once(
+    monkeypatch: pytest.MonkeyPatch, seconds: float, warmed_up: int
+) -> None:
+    """Of a slow model each call counts."""
+    work, made = Work(), 0
+    pause = work.call(seconds)
+
+    def slow() -> None:
+        nonlocal made
+        made += 1
+        pause()
+
+    def rounds(*_: object) -> list[measure.Round]:
+        assert made == warmed_up
+        one = [measure.Timed(wall=1.0, counted=1.0)]
+        return [(one, one)]
+
+    monkeypatch.setattr(measure.time, "perf_counter", work.clock)
+    monkeypatch.setattr(measure, "_rounds", rounds)
+    measure.compare(lambda: (slow, int), batch=1, seconds=0.1, repeats=0)
+    assert made == warmed_up
+
+
 @pytest.mark.parametrize(("threads", "clock"), [(1, time.thread_time), (2, time.perf_counter)])
 def test_several_threads_are_timed_by_the_wall_clock(threads: int, clock: measure.Clock) -> None:
     """The caller's processor time says nothing about work that other threads do."""
