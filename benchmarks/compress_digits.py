@@ -20,9 +20,9 @@ from mlcost_hpc.compress.local import run_here
 from mlcost_hpc.compress.manifest import expand
 from mlcost_hpc.compress.plan import load_plan
 from mlcost_hpc.compress.progress import missing
-from mlcost_hpc.compress.standing import throughput_speedup
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
+from real_models.against import auto_against_search
 from real_models.table import cell, markdown
 
 if TYPE_CHECKING:
@@ -68,27 +68,6 @@ def row_of(result: Result) -> dict[str, Any]:
     }
 
 
-def auto_against_search(results: Sequence[Result], model: str) -> dict[str, object] | None:
-    """Return speed-up and time of `auto` as parts of those of trying every recipe that needs no training."""
-    tried = {result.recipe: result for result in results if result.model == model}
-    auto = tried.pop("auto", None)
-    others = [result for name, result in tried.items() if name not in (*TRAINED, CHAIN)]
-    best = max((result for result in others if result.status == "ok"), key=speedup, default=None)
-    if auto is None or best is None:
-        return None
-    return {
-        "speedup": speedup(auto) / speedup(best),
-        "best": best.recipe,
-        "time": auto.seconds / sum(result.seconds for result in others),
-        "recipes": sorted(result.recipe for result in others),
-    }
-
-
-def speedup(result: Result) -> float:
-    """Return the speed-up at the largest batch size, 0 where there is none."""
-    return throughput_speedup(result) or 0.0
-
-
 def main() -> None:
     """Train, compress, write the figures."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -110,7 +89,9 @@ def main() -> None:
     )
     results = batch.results(manifest.tasks)
     figures = {
-        "auto_against_search": {model: auto_against_search(results, model) for model in arguments.models},
+        "auto_against_search": {
+            model: auto_against_search(results, model, (*TRAINED, CHAIN)) for model in arguments.models
+        },
         "chain": [row_of(result) for result in results if result.recipe == CHAIN and result.model == "cnn"],
         "rows": [row_of(result) for result in results],
     }

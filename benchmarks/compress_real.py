@@ -22,6 +22,7 @@ import numpy as np
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE))
 from real_models import inputs  # noqa: E402 - a folder beside this file
+from real_models.against import auto_against_search, whole_fleet  # noqa: E402
 from real_models.table import cell, markdown  # noqa: E402
 
 if TYPE_CHECKING:
@@ -202,6 +203,8 @@ def bars(results: Sequence[Result]) -> dict[str, object]:
     runs = {r.model for r in onnx if r.recipe.startswith("int8") and r.score is not None}
     within = {r.model for r in onnx if r.recipe.startswith("int8") and r.status == "ok"}
     magika = [r for r in onnx if r.model == "magika" and r.recipe == "int8-static" and r.score is not None]
+    models = dict.fromkeys(result.model for result in results)
+    against = {model: auto_against_search(results, model) for model in models}
     return {
         "cells": f"{len(onnx)} of {11 * len(RECIPES)} have a verdict",
         "falsely_ok": [f"{r.model} {r.recipe}" for r in results if r.status == "ok" and not holds(r)],
@@ -215,6 +218,8 @@ def bars(results: Sequence[Result]) -> dict[str, object]:
             }
             for r in magika
         ],
+        "auto_against_search": against,
+        "auto_against_search_of_all_models": whole_fleet([row for row in against.values() if row]),
     }
 
 
