@@ -114,6 +114,7 @@ def judge(
     resource: str,
     decay: UsageDecay,
     since: int,
+    earlier_s: float = 0.0,
 ) -> Verdict:
     """Return how what is counted for an account follows from its runs.
 
@@ -123,10 +124,11 @@ def judge(
         resource: ``cpu`` or ``gpu``.
         decay: the controller's settings.
         since: when usage began anew by the calendar; 0 = never.
+        earlier_s: the most that can be left of use before the ledger begins, seconds x amount.
     """
     if not decay.counts:
         return Verdict(reasons=("not compared: without priority/multifactor Slurm adds nothing up",))
-    total, unexplained, reasons, minutes, associations = Expected(), 0.0, [], 0, 0
+    total, unexplained, reasons, minutes, associations, early_s = Expected(), 0.0, [], 0, 0, 0.0
     for user in sorted({*expected, *counted}):
         mine = expected.get(user, {}).get(resource, Expected())
         for field in Expected.__struct_fields__:
@@ -139,9 +141,17 @@ def judge(
         minutes += theirs.minutes.get(resource, 0)
         associations += theirs.associations if mine.kept else 0
         off = _outside(mine, theirs.minutes.get(resource, 0), theirs.associations, decay)
+        early = min(max(off, 0.0), earlier_s - early_s)
+        early_s += early
+        off -= early
         if off:
             unexplained += off
             reasons.append(f"unexplained for {user}: {_minutes(off)}")
+    if early_s:
+        most = _minutes(earlier_s)
+        reasons.append(
+            f"use before the ledger begins: {_minutes(early_s)} (sreport's hours allow up to {most})"
+        )
     if round(total.held) != 60 * minutes:
         reasons.extend(_parts(total, associations, decay, since))
     return Verdict(expected_s=round(total.kept), unexplained_s=round(unexplained), reasons=tuple(reasons))

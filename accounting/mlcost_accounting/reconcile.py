@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from mlcost_accounting.ledger.capacity_book import reservations_of
-from mlcost_accounting.ledger.overlap import overlapping_runs, runs_of_users
+from mlcost_accounting.ledger.overlap import first_start, overlapping_runs, runs_of_users
 from mlcost_accounting.limit_usage import HALF_LIVES, RESOURCES, Expected, expect, judge
 from mlcost_hpc.slurm.decay import UsageDecay
 from mlcost_hpc.slurm.usage_reports import Counted
@@ -17,6 +17,9 @@ from mlcost_hpc.units import parse_tres
 
 if TYPE_CHECKING:
     from mlcost_accounting.ledger.store import Ledger
+
+
+HOUR_S = 3600
 
 
 class Comparison(msgspec.Struct, frozen=True, kw_only=True):
@@ -57,6 +60,8 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
         factors: QOS -> UsageFactor.
         asked: when it was asked, UTC seconds.
         reset: when usage last began anew by the calendar, UTC seconds; 0 = never.
+        earlier: account -> ``cpu`` and ``gpu`` seconds by sreport up to where the ledger begins.
+        begins: up to when that is, UTC seconds, a full hour.
     """
 
     counted: Mapping[str, Mapping[str, Counted]]
@@ -64,6 +69,8 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     factors: Mapping[str, Fraction]
     asked: int
     reset: int = 0
+    earlier: Mapping[str, Mapping[str, int]] = {}
+    begins: int = 0
 
     @property
     def since(self) -> int:
@@ -71,6 +78,30 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
         return max(
             self.reset, self.asked - HALF_LIVES * self.decay.half_life_s if self.decay.half_life_s else 0
         )
+
+    def left_of_earlier(self, account: str, resource: str, known_s: int) -> float:
+        """Return the most that can be left of use that the ledger does not know, seconds x amount.
+
+        Args:
+            account: the account.
+            resource: ``cpu`` or ``gpu``.
+            known_s: what of that time the ledger does know.
+        """
+        used = max(0, self.earlier.get(account, {}).get(resource, 0) - known_s)
+        largest = float(max(self.factors.values(), default=Fraction(1)))
+        return used * max(largest, 1.0) * self.decay.kept(self.asked - self.begins)
+
+
+def hours_before(ledger: Ledger, cluster: str, since: int, now: int) -> tuple[int, int] | None:
+    """Return the full hours from ``since`` to where the ledger begins, UTC seconds; None = there are none.
+
+    sreport counts in full hours that are over: the one in which the first run began is among them, for runs
+    that had ended before.
+    """
+    first = first_start(ledger, cluster)
+    begins = min(now if first is None else -(-first // HOUR_S) * HOUR_S, now // HOUR_S * HOUR_S)
+    start = since // HOUR_S * HOUR_S
+    return (start, begins) if start < begins else None
 
 
 def compare(
@@ -104,13 +135,21 @@ def compare(
         for account, users in limits.counted.items()
         if any(any(user.minutes.values()) for user in users.values())
     )
+    known = _sums(ledger, cluster, limits.since, limits.begins) if limits.earlier else {}
     rows = []
     for account in sorted({*sreport, *used, *counted, *expected}):
         users = limits.counted.get(account, {})
         found = sums.get(account, _Sums())
         for resource in RESOURCES:
             ours, theirs = found.used[resource], sreport.get(account, {}).get(resource, 0)
-            verdict = judge(expected.get(account, {}), users, resource, limits.decay, limits.reset)
+            verdict = judge(
+                expected.get(account, {}),
+                users,
+                resource,
+                limits.decay,
+                limits.reset,
+                limits.left_of_earlier(account, resource, known.get(account, _Sums()).used[resource]),
+            )
             rows.append(
                 Comparison(
                     account=account,

@@ -18,8 +18,6 @@ if TYPE_CHECKING:
 
     from mlcost_hpc.cli.context import Context
 
-_HOUR = 3600
-
 
 @click.command()
 @click.option("--since", default="-1d", show_default=True, help="From when; taken back to a full hour.")
@@ -37,22 +35,28 @@ def reconcile(
     Ends with 1 when ledger and sreport differ, or when what counts against limits is unexplained.
     The operator's page shows the newest one of each cluster.
     """
+    import msgspec
     from mlcost_accounting.ledger.reconciliations import keep_reconciliation
-    from mlcost_accounting.reconcile import Limits, compare
+    from mlcost_accounting.reconcile import HOUR_S, Limits, compare, hours_before
 
     from mlcost_hpc.slurm import decay, usage_reports
     from mlcost_hpc.slurm.process import run
 
     zone = context.settings.zone
-    start = parse_when(since, zone) // _HOUR * _HOUR
-    end = (parse_when(until, zone) if until else int(time.time())) // _HOUR * _HOUR
+    start = parse_when(since, zone) // HOUR_S * HOUR_S
+    end = (parse_when(until, zone) if until else int(time.time())) // HOUR_S * HOUR_S
     if start >= end:
         raise UsageError("there is no full hour between --since and --until")
     timeout_s = context.settings.slurm.timeout_s
     config = context.slurm.config()
     cluster = context.settings.slurm.cluster or config["ClusterName"]
     settings = decay.read_usage_decay(config)
-    told = run(usage_reports.sreport_accounts(cluster, start, end), timeout_s=timeout_s).stdout
+
+    def used(start: int, end: int) -> dict[str, dict[str, int]]:
+        argv = usage_reports.sreport_accounts(cluster, start, end)
+        return usage_reports.parse_sreport(run(argv, timeout_s=timeout_s).stdout)
+
+    told = used(start, end)
     factors = run(decay.show_usage_factors(), timeout_s=timeout_s).stdout
     counted = run(usage_reports.show_associations(), timeout_s=timeout_s).stdout
     asked = int(time.time())
@@ -64,12 +68,15 @@ def reconcile(
         reset=settings.last_reset(asked, zone),
     )
     with open_up_to_date(context, ledger) as opened:
+        earlier = hours_before(opened, cluster, limits.since, asked)
+        if earlier:
+            limits = msgspec.structs.replace(limits, earlier=used(*earlier), begins=earlier[1])
         found = compare(
             opened,
             cluster,
             start,
             end,
-            usage_reports.parse_sreport(told),
+            told,
             limits,
         )
         keep_reconciliation(opened, cluster, start, end, found, int(time.time()))
@@ -77,11 +84,11 @@ def reconcile(
         {
             "account": line.account,
             "resource": line.resource,
-            "ledger_hours": f"{line.ledger_s / _HOUR:.4f}",
-            "sreport_hours": f"{line.sreport_s / _HOUR:.4f}",
+            "ledger_hours": f"{line.ledger_s / HOUR_S:.4f}",
+            "sreport_hours": f"{line.sreport_s / HOUR_S:.4f}",
             "difference_s": line.difference_s,
             "limits_hours": f"{line.limits_min / 60:.2f}",
-            "expected_hours": f"{line.limits_expected_s / _HOUR:.2f}",
+            "expected_hours": f"{line.limits_expected_s / HOUR_S:.2f}",
             "reasons": _reasons(line),
         }
         for line in found

@@ -22,6 +22,15 @@ def overlapping_runs(ledger: Ledger, cluster: str, start: int, end: int) -> list
     )
 
 
+def first_start(ledger: Ledger, cluster: str) -> int | None:
+    """Return when the oldest run of a cluster began, UTC seconds; None = there is none."""
+    (found,) = ledger.db.execute(
+        "SELECT MIN(r.started) FROM runs r JOIN clusters c ON c.id = r.cluster_id WHERE c.name = ?",
+        (cluster,),
+    ).fetchone()
+    return None if found is None else int(found)
+
+
 def runs_of_users(ledger: Ledger, cluster: str, start: int, end: int) -> Iterator[dict[str, Any]]:
     """Yield the runs of a cluster that held something within ``[start, end)``, and all that are open.
 

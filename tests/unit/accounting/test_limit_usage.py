@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 import msgspec
 import pytest
 from ledger_kit import NOON, Books, row
-from mlcost_accounting.reconcile import Comparison, Limits, compare
+from mlcost_accounting.reconcile import Comparison, Limits, compare, hours_before
 
 from mlcost_hpc.slurm.decay import UsageDecay, parse_usage_factors, read_usage_decay
 from mlcost_hpc.slurm.usage_reports import Counted, parse_associations
@@ -103,6 +103,41 @@ def test_a_run_that_the_ledger_lacks_is_unexplained(books: Books) -> None:
     line = found_by(books, RECORDED)["vision", "cpu"]
     assert line.limits_unexplained_s == pytest.approx(340, abs=1)
     assert line.limits_reasons[0] == "unexplained for root: +5.67 min"
+
+
+def test_use_before_the_ledger_begins_is_explained_up_to_what_sreport_had_of_it(books: Books) -> None:
+    """Two CPU hours, a half-life old, may be an hour of what is counted beyond the ledger's run, no more."""
+    week, hour = 7 * 86400, 3600
+    books.take(row(), seen=NOON + hour)
+    limits = Limits(
+        counted={"nlp": {"ana": Counted(minutes={"cpu": 480 + 60, "gpu": 0})}},
+        decay=msgspec.structs.replace(read_usage_decay(CONFIG), half_life_s=week),
+        factors={}, asked=NOON + hour,
+    )  # fmt: skip
+    assert hours_before(books.ledger, "alpha", NOON - week + 1, NOON + hour) == (NOON - week, NOON)
+
+    def compared(earlier: int, begins: int = NOON) -> Comparison:
+        known = msgspec.structs.replace(limits, earlier={"nlp": {"cpu": earlier}}, begins=begins)
+        return compare(books.ledger, "alpha", NOON, NOON + hour, {}, known)[0]
+
+    enough = compared(2 * hour)
+    assert enough.limits_unexplained_s == 0
+    assert enough.limits_reasons[0].startswith("use before the ledger begins: +6")
+    assert compared(hour // 2).limits_unexplained_s == pytest.approx(hour / 2, abs=90)
+    assert "unexplained for ana" in " ".join(compared(hour // 2).limits_reasons)
+    # Seven days later half of it is left.
+    assert compared(hour, NOON - week).limits_unexplained_s == pytest.approx(hour / 2, abs=90)
+    # What the ledger itself knows of those hours is no use before it.
+    assert compared(8 * hour, NOON + hour).limits_unexplained_s > hour / 2
+
+
+def test_no_hours_are_asked_before_a_ledger_that_is_as_old_as_what_counts(books: Books) -> None:
+    """Nor those of the hour that runs; a ledger without runs has all hours before it."""
+    assert hours_before(books.ledger, "alpha", NOON, NOON + 1800) is None
+    assert hours_before(books.ledger, "alpha", NOON - 3600, NOON + 1800) == (NOON - 3600, NOON)
+    books.take(row())
+    assert hours_before(books.ledger, "alpha", NOON, NOON + 7200) is None
+    assert hours_before(books.ledger, "alpha", 0, NOON + 7200) == (0, NOON)
 
 
 def test_a_run_that_the_controller_lacks_is_unexplained(books: Books) -> None:
