@@ -103,14 +103,14 @@ def drift_of(times: Sequence[float]) -> float:
 
 
 def uncertainty_of(ratios: Sequence[float]) -> float:
-    """Return the standard error of the median of ratios, from the middle half of them.
+    """Return the standard error of the median of ratios as a part of it, from the middle half of them.
 
     1.2533 sigma / sqrt(n) for the median of a normal distribution, whose middle half is 1.349 sigma wide.
     """
     if len(ratios) < 4:
         return 0.0
-    low, _, high = statistics.quantiles(ratios, n=4)
-    return 1.2533 * (high - low) / 1.349 / math.sqrt(len(ratios))
+    low, middle, high = statistics.quantiles(ratios, n=4)
+    return 1.2533 * (high - low) / middle / 1.349 / math.sqrt(len(ratios))
 
 
 def _disturbance(latency: Latency) -> float:

@@ -43,7 +43,7 @@ class Latency(msgspec.Struct, frozen=True, kw_only=True):
         after: the candidate.
         speedup: how many times faster the candidate is: median over the rounds, each a block of both; of
             processor time where a call has one thread, else of the wall clock.
-        uncertainty: standard error of the speed-up, from how the rounds scatter (0.02 = 2 %).
+        uncertainty: standard error of the speed-up as a part of it, from how the rounds scatter (0.02 = 2 %).
         drift: how much the original's median moved from the first to the second half of the run, by the same
             clock (0.1 = 10 %).
         repeats: how often the whole was measured again because it was disturbed.

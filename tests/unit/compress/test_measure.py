@@ -76,6 +76,13 @@ def test_ratios_that_scatter_make_the_measurement_start_again(monkeypatch: pytes
     assert (latency.repeats, latency.uncertainty, opened) == (1, 0.0, 2)
 
 
+@given(st.lists(st.floats(0.9, 1.1), min_size=4, max_size=36), st.floats(0.1, 10))
+def test_a_large_speedup_is_as_sure_as_a_small_one(ratios: list[float], factor: float) -> None:
+    """Uncertainty is a part of the speed-up: x4 give or take 2 % need not be measured again."""
+    scaled = measure.uncertainty_of([factor * ratio for ratio in ratios])
+    assert scaled == pytest.approx(measure.uncertainty_of(ratios), abs=1e-9)
+
+
 def test_only_processor_time_counts_where_one_thread_works() -> None:
     """A call that waits for something else is not slow by itself, though its latency tells of the wait."""
     work, waited = Work(), threading.Event()
