@@ -21,7 +21,7 @@ $(INSTALLED): pyproject.toml constraints.txt | system
 	@echo "== Python packages into $(VENV)"
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade pip
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[train,compress,web,dev]'
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[train,compress,openvino,web,dev]'
 	@touch $@
 
 system:
