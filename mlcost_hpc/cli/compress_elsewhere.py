@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -12,7 +13,7 @@ from mlcost_hpc.cli.output import Format, format_option, print_rows, printable
 from mlcost_hpc.errors import CompressError, UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
     from mlcost_hpc.cli.context import Context
@@ -37,6 +38,11 @@ _time_option = click.option("--time", "time_limit", help="With --submit: time li
 @_submit_option
 @_constraint_option
 @_time_option
+@click.option(
+    "--like",
+    metavar="CLASS",
+    help="Here, but without what an older class lacks: avx512_vnni, avx512, avx2, x86.",
+)
 @click.option("--emulate", metavar="CPU", help="Here, on a processor that QEMU emulates: Haswell, Nehalem.")
 @rates_option
 @format_option
@@ -47,21 +53,23 @@ def check(
     partition: str | None,
     constraint: str | None,
     time_limit: str | None,
+    like: str | None,
     emulate: str | None,
     rates: Path | None,
     output_format: Format,
 ) -> None:
     """Run the candidates on another processor and compare their answers with those where they were made.
 
-    On this node, with --submit on a partition (and --constraint on nodes with a feature), with --emulate on a
-    processor that QEMU emulates. What differs is not portable, and wrong where that class serves.
+    On this node, with --submit on a partition (and --constraint on nodes with a feature), with --like on this
+    node as an older class of processors would, with --emulate on a processor that QEMU emulates. What differs
+    is not portable, and wrong where that class serves.
     """
     from mlcost_hpc.compress.submit import submit_checks
 
     batch, manifest = existing(plan)
-    _refuse_both(partition, emulate, constraint)
+    _refuse_both({"--submit": partition, "--like": like, "--emulate": emulate}, constraint)
     if partition is None:
-        _check(batch, manifest, emulate, output_format)
+        _check(batch, manifest, _checker(batch, manifest, like, emulate), output_format)
         return
     orders = orders_at(manifest, partition, constraint, time_limit)
     _tell(submit_checks(batch, manifest, context.launcher(rates), orders), "checks")
@@ -92,7 +100,7 @@ def measure(
     from mlcost_hpc.compress.submit import submit_measurements
 
     batch, manifest = existing(plan)
-    _refuse_both(partition, None, constraint)
+    _refuse_both({"--submit": partition}, constraint)
     if partition is None:
         _measure(batch, manifest, output_format)
         return
@@ -128,10 +136,11 @@ def orders_at(manifest: Manifest, partition: str, constraint: str | None, time_l
     return Orders(need=need, options={"constraint": constraint} if constraint else {})
 
 
-def _refuse_both(partition: str | None, emulate: str | None, constraint: str | None) -> None:
-    if partition is not None and emulate is not None:
-        raise UsageError("--submit and --emulate exclude each other")
-    if constraint is not None and partition is None:
+def _refuse_both(places: Mapping[str, str | None], constraint: str | None) -> None:
+    given = [option for option, value in places.items() if value is not None]
+    if len(given) > 1:
+        raise UsageError(f"{' and '.join(given)} exclude each other")
+    if constraint is not None and places["--submit"] is None:
         raise UsageError("--constraint goes with --submit")
 
 
@@ -145,10 +154,24 @@ def _tell(sent: Sequence[Submitted], what: str) -> None:
         click.echo("nothing to submit: no row has a candidate")
 
 
-def _check(batch: Batch, manifest: Manifest, emulate: str | None, output_format: Format) -> None:
+def _checker(
+    batch: Batch, manifest: Manifest, like: str | None, emulate: str | None
+) -> Callable[[Task], Check]:
+    """Return what checks a task's candidate on the processor that was asked for."""
     from mlcost_hpc.compress.check import check_here
     from mlcost_hpc.compress.emulated import check_emulated
+    from mlcost_hpc.compress.hidden import check_like
 
+    if like is not None:
+        return partial(check_like, batch, node_class=like)
+    if emulate is not None:
+        return partial(check_emulated, batch, cpu=emulate)
+    return partial(check_here, batch, manifest)
+
+
+def _check(
+    batch: Batch, manifest: Manifest, check_one: Callable[[Task], Check], output_format: Format
+) -> None:
     rows: list[dict[str, Any]] = []
     for result in batch.results(manifest.tasks):
         if result.status != "ok":
@@ -158,10 +181,7 @@ def _check(batch: Batch, manifest: Manifest, emulate: str | None, output_format:
         row["made_on"] = result.place.node_class if result.place else ""
         click.echo(printable(f"{result.model} {result.recipe} ..."), err=True)
         try:
-            if emulate is None:
-                found = check_here(batch, manifest, task)
-            else:
-                found = check_emulated(batch, task, emulate)
+            found = check_one(task)
         except CompressError as error:
             row["same"] = f"not checked: {error}"
         else:

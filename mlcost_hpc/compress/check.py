@@ -12,7 +12,7 @@ import msgspec
 
 from mlcost_hpc.compress import node
 from mlcost_hpc.compress.batch import read_folder
-from mlcost_hpc.compress.evaluate import EVALUATION_BATCH, agreement, closeness, finite, run_all
+from mlcost_hpc.compress.evaluate import agreement, closeness, finite, run_all
 from mlcost_hpc.compress.manifest import hash_file
 from mlcost_hpc.compress.runtime import open_session
 from mlcost_hpc.compress.shared import call_size, ensure_shared
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     import numpy as np
 
     from mlcost_hpc.compress.batch import Batch
+    from mlcost_hpc.compress.feeds import Feeds
     from mlcost_hpc.compress.manifest import Manifest, Task
     from mlcost_hpc.compress.shared import Shared
 
@@ -32,6 +33,9 @@ LARGEST_ERROR = 0.05
 """Relative error up to which a file counts as portable to a processor class."""
 
 SAMPLES = 64
+CALL = 2
+"""Samples in each call of a check, whoever makes it: some int8 files scale by all that is in a call."""
+
 OUTPUTS = "outputs.npz"
 
 
@@ -71,16 +75,21 @@ def keep_outputs(artefact: Path, shared: Shared, threads: int) -> None:
 
     import numpy as np
 
-    outputs = _answers(artefact, shared, threads, SAMPLES)
+    outputs = _answers(artefact, shared, _first(shared, SAMPLES), threads)
     content = io.BytesIO()
     named: dict[str, Any] = {f"output{index}": array for index, array in enumerate(outputs)}
     np.savez(content, **named)
     write_file(artefact.with_name(OUTPUTS), content.getvalue())
 
 
-def _answers(artefact: Path, shared: Shared, threads: int, samples: int) -> list[np.ndarray[Any, Any]]:
-    feeds = shared.feeds.slice(0, samples)
-    return run_all(open_session(artefact, threads), feeds, call_size(shared.facts, EVALUATION_BATCH))
+def _first(shared: Shared, samples: int) -> Feeds:
+    """Return the first samples, rounded up to whole calls."""
+    size = call_size(shared.facts, CALL)
+    return shared.feeds.slice(0, -(-samples // size) * size)
+
+
+def _answers(artefact: Path, shared: Shared, feeds: Feeds, threads: int) -> list[np.ndarray[Any, Any]]:
+    return run_all(open_session(artefact, threads), feeds, call_size(shared.facts, CALL))
 
 
 def check_here(
@@ -93,7 +102,7 @@ def check_here(
         manifest: its manifest.
         task: whose artefact.
         on: class of the processor that this process sees; None = this node's.
-        samples: at most so many samples are run, of those whose answers were kept.
+        samples: so many are run, of those whose answers were kept; whole calls.
 
     Raises:
         CompressError: the task has no artefact, it was changed, or it does not run here.
@@ -107,7 +116,8 @@ def check_here(
     if hash_file(artefact) != result.artefact_sha256:
         raise CompressError(f"{artefact} is not the file that was made: its checksum differs")
     shared = ensure_shared(batch, manifest.model(task.model), manifest.settings)
-    found = _answers(artefact, shared, manifest.settings.threads, samples)
+    feeds = _first(shared, min(samples, SAMPLES))
+    found = _answers(artefact, shared, feeds, manifest.settings.threads)
     with np.load(batch.task_folder(task.id) / OUTPUTS, allow_pickle=False) as file:
         kept = [file[f"output{index}"] for index in range(len(file.files))]
     # Samples lie one after the other along the first axis, so that fewer of them are the first ones.
@@ -118,7 +128,7 @@ def check_here(
         node_class=on or node.node_class(node.read_processor()[1]),
         host=node.host_name(),
         relative_error=finite(relative),
-        agreement=agreement(expected, found, min(samples, SAMPLES, len(shared.feeds))),
+        agreement=agreement(expected, found, len(feeds)),
     )
     folder = batch.checks_folder(task.id)
     folder.mkdir(exist_ok=True)
