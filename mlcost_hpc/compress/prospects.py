@@ -53,7 +53,9 @@ def no_prospects(
         if found >= FAR_SLOWER * limits.min_speedup:
             return ""
         return f"x{found:.2f} is so far below x{limits.min_speedup:g} that none makes up for it"
-    if rung.refines and (why := _not_mended(limits, scores)):
+    if not rung.refines:
+        return ""
+    if why := _not_mended(limits, scores):
         return why
     found = gain()
     if found >= LEAST_GAIN:
