@@ -76,6 +76,18 @@ def test_ratios_that_scatter_make_the_measurement_start_again(monkeypatch: pytes
     assert (latency.repeats, latency.uncertainty, opened) == (1, 0.0, 2)
 
 
+def test_measurements_that_scatter_are_surer_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two that are each not sure enough are not thrown away: what they say together is."""
+    one, *others = ([measure.Timed(wall=t, counted=t)] for t in (1.0, 0.97, 1.0, 1.03))
+    rounds = [(one, other) for other in others] * 3
+    alone = measure.uncertainty_of([1 / 0.97, 1.0, 1 / 1.03] * 3)
+    monkeypatch.setattr(measure, "LARGEST_UNCERTAINTY", 0.9 * alone)
+    monkeypatch.setattr(measure, "_rounds", lambda *_: rounds)
+    latency = measure.compare(lambda: (int, int), batch=1, seconds=0.01)
+    assert (latency.repeats, latency.after.calls) == (1, 18)
+    assert latency.uncertainty < 0.9 * alone
+
+
 @given(st.lists(st.floats(0.9, 1.1), min_size=4, max_size=36), st.floats(0.1, 10))
 def test_a_large_speedup_is_as_sure_as_a_small_one(ratios: list[float], factor: float) -> None:
     """Uncertainty is a part of the speed-up: x4 give or take 2 % need not be measured again."""
