@@ -10,6 +10,7 @@ import pytest
 
 from mlcost_hpc.launch.launcher import Launcher
 from mlcost_hpc.launch.need import Need
+from mlcost_hpc.launch.render import Templates
 
 
 @dataclass
@@ -195,6 +196,49 @@ def test_script_outlives_the_signals_it_gets(batch: Batch) -> None:
         == 0
     )
     assert batch.calls == ["requeue 17"]
+
+
+@pytest.mark.parametrize(
+    ("state", "code", "calls"),
+    [("RUNNING|N/A|None|0|", 0, ["requeue 17"]), ("COMPLETING|N/A|None|1|", 85, [])],
+)
+def test_job_told_to_stop_before_its_program_begins_is_requeued(
+    batch: Batch, state: str, code: int, calls: list[str]
+) -> None:
+    """While a site's setup runs: the program is not begun, and the job goes on later instead of failing."""
+    folder = batch.folder / "templates"
+    folder.mkdir()
+    setup = '{% extends "base.sbatch.j2" %}{% block setup %}kill -TERM $$; echo loaded{% endblock %}'
+    (folder / "train.sbatch.j2").write_text(setup)
+    batch.launcher = Launcher(
+        batch.launcher.slurm, batch.launcher.catalog, batch.launcher.card, currency="USD",
+        runs=batch.folder, templates=Templates(folder),
+    )  # fmt: skip
+    done = batch.run("echo ran", state=state)
+    assert (done.stdout, done.returncode, batch.calls) == ("loaded\n", code, calls)
+
+
+@pytest.mark.parametrize(
+    ("state", "code", "calls"),
+    [("RUNNING|1790000000|None|0|", 0, ["requeue 17"]), ("RUNNING|N/A|None|0|", 1, [])],
+)
+def test_program_that_srun_could_not_start_is_no_end_of_the_job(
+    batch: Batch, state: str, code: int, calls: list[str]
+) -> None:
+    """While it is being preempted the job goes on later; else srun has failed, and so does the job."""
+    assert batch.run('exit "$SLURM_EXIT_ERROR"', state=state).returncode == code
+    assert batch.calls == calls
+    assert not (batch.folder / "run" / "ended-in-grace").exists()
+
+
+def test_run_that_outlived_the_next_ones_start_leaves_the_job_alone(batch: Batch) -> None:
+    """On a node that was taken for dead: what runs now is the next run, which a requeue would end."""
+    record_steps(batch, "17.1", 0, 30)
+    other = {"state": "RUNNING|N/A|None|2|", "SLURM_RESTART_COUNT": "1"}
+    assert [batch.run(f"exit {code}", **other).returncode for code in (85, 137)] == [85, 137]
+    assert batch.calls == []
+    assert "left to Slurm (run 3 goes on)" in batch.log
+    assert batch.run("exit 85", state="RUNNING|N/A|None|1|", SLURM_RESTART_COUNT="1").returncode == 0
 
 
 def test_end_within_the_grace_time_is_given_again(batch: Batch) -> None:
