@@ -7,17 +7,17 @@ import signal
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from tests.live.faults import Edit, Lab, LiveJob, TrialError, wait_for
+from tests.live.faults import Edit, Lab, LiveJob, wait_for
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 SPOT = ("--partition", "spot", "--time", "30m")
 CPU = ("--partition", "cpu", "--time", "30m")
+GRACE_TO_END_IN_S = 300
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,9 +90,13 @@ def preempted(lab: Lab, edit: Edit | None = None) -> Result:
 
 
 def finished_in_grace(lab: Lab) -> Result:
-    """The training comes to its own end while its grace time runs: nothing is left to do."""
-    with lab.places.take() as kind:
-        job = lab.submit("finished", *SPOT, *_gpus(kind), edit=without_srun)
+    """The training comes to its own end while its grace time runs: nothing is left to do.
+
+    In a partition of its own with a grace time that no busy machine outlasts; the trial ends it.
+    """
+    with lab.places.take() as kind, lab.patient_partition(GRACE_TO_END_IN_S) as partition:
+        where = ("--partition", partition, "--time", "30m")
+        job = lab.submit("finished", *where, *_gpus(kind), edit=without_srun)
         job.wait_steps(20)
         job.take_node()
         job.wait_preempted()
@@ -137,9 +141,10 @@ def node_failed(lab: Lab) -> Result:
     """The node is gone without a word: all its processes are killed, and Slurm notices."""
     with lab.places.take() as kind:
         job, node = _saved_once(lab, "node", kind)
-        lab.crash(node, job.job_id)
-        saved = job.saved_step()
-        _fail_node(job, node)
+        with lab.breaking:
+            lab.crash(node, job.job_id)
+            saved = job.saved_step()
+            _fail_node(job, node)
         job.wait_steps(5, restart=1)
         return result_of(job, job.end(), last_saved=saved)
 
@@ -161,9 +166,6 @@ def _fail_node(job: LiveJob, node: str) -> None:
     # if that had begun there already, as it may in trials: with cred_expire=5 it waits for seconds only.
     lab.call(("scontrol", "hold", job.job_id))
     lab.start_nodes()
-    is_back = ("idle", "mixed", "allocated")  # another trial's job may be on it by now
-    with suppress(TrialError):  # 22.05 takes minutes to say so, and tells the node nothing late
-        wait_for(lambda: lab.run("sinfo", "-h", "-n", node, "-o", "%T").split()[0] in is_back, node, 10)
     lab.call(("scontrol", "release", job.job_id))
 
 
@@ -171,8 +173,9 @@ def node_cut_off(lab: Lab) -> Result:
     """Slurm takes the node for dead while the training lives on there: two runs of one job at once."""
     with lab.places.take() as kind:
         job, node = _saved_once(lab, "cut-off", kind)
-        lab.cut_off(node, job.job_id)
-        _fail_node(job, node)
+        with lab.breaking:
+            lab.cut_off(node, job.job_id)
+            _fail_node(job, node)
         job.wait_steps(5, restart=1)
         wait_for(lambda: "superseded" in job.reasons(), f"the end of the first run; {job.reasons()}")
         saved = [path.name for path in job.checkpoints()]

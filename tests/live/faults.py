@@ -148,6 +148,8 @@ class Lab:
         self.folder = folder
         self.trainee = str(HERE / "fault_trainee.py")
         self.places = Places()
+        # Who starts what was killed starts it all, and waits for every node: one trial at a time.
+        self.breaking = threading.Lock()
         said = subprocess.run([PROGRAM, "env", name], capture_output=True, text=True, check=False)
         pairs = [line.removeprefix("export ").partition("=") for line in said.stdout.splitlines()]
         self._is_inside = said.returncode != 0
@@ -204,10 +206,24 @@ class Lab:
                 os.kill(pid, signal.SIGKILL)
 
     def start_nodes(self) -> None:
-        """Start what was killed."""
+        """Start what was killed, and wait until every node takes jobs."""
         done = subprocess.run([PROGRAM, "up", self.name], capture_output=True, text=True, check=False)
         if done.returncode != 0:
             raise TrialError(done.stdout + done.stderr)
+
+    @contextmanager
+    def patient_partition(self, grace_s: int) -> Iterator[str]:
+        """A partition like spot for one trial, with a grace time of its own, seconds."""
+        words = self.run("scontrol", "show", "partition", "spot", "--oneliner").split()
+        spot = dict(word.split("=", 1) for word in words if "=" in word)
+        name = "patient"
+        kept = [f"{key}={spot[key]}" for key in ("Nodes", "PriorityTier", "PreemptMode", "MaxTime")]
+        self.run("scontrol", "create", f"PartitionName={name}", f"GraceTime={grace_s}", *kept)
+        try:
+            yield name
+        finally:
+            # Not where a failed trial left its job there: that is not what is to be told.
+            self.call(("scontrol", "delete", f"PartitionName={name}"))
 
     @contextmanager
     def small_disk(self, size: str) -> Iterator[SmallDisk]:
