@@ -21,6 +21,7 @@ from mlcost_hpc.launch.past import by_partition
 from mlcost_hpc.launch.preflight import preflight
 from mlcost_hpc.launch.qos_preemption import find_fate
 from mlcost_hpc.launch.rights import Rights, read_rights
+from mlcost_hpc.launch.script import equal_partitions
 from mlcost_hpc.rates import QosRate
 from mlcost_hpc.slurm.associations import Qos, parse_account_limits, parse_qos, parse_user
 from mlcost_hpc.slurm.fake import FakeSlurm
@@ -157,6 +158,15 @@ def test_association_of_a_partition_has_its_own_default(by_qos: Launcher) -> Non
     }  # fmt: skip
     assert choice.notes[0] == "in h100: jobs of QOS high cannot be preempted"
     assert choice.notes[1].startswith("in a100, cpu, spot: jobs of QOS normal can be preempted by")
+
+
+def test_places_of_different_qos_are_not_given_to_slurm_together(by_qos: Launcher) -> None:
+    """One job has one QOS: which one would depend on where it starts."""
+    by_qos.card = msgspec.structs.replace(CARD, partition={})
+    need = Need(gpus=1, gpu_types=("h100",))
+    assert sorted(equal_partitions(by_qos.choose(need))) == ["h100", "spot"]
+    by_qos.__dict__["rights"] = rights(f"{USER}nlp|nlp|h100|free|free||||||||\n")
+    assert len(equal_partitions(by_qos.choose(need))) == 1
 
 
 def test_a_waiting_job_keeps_its_qos_so_no_partition_is_surer(by_qos: Launcher) -> None:
