@@ -3,7 +3,7 @@
 Writes build/bench/compress_digits.json: size, speed over ONNX Runtime fp32 and accuracy of each recipe, the
 chain prune -> distil -> int8 among them, and how `auto` compares with an exhaustive search of the recipes
 that need no training. What is finished is kept in --work. `--models cnn --recipes auto int8-static fp16` is a
-run of a minute, for CI.
+run of a minute, for CI. With --check-portable every file is run as older classes of processors would run it.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from mlcost_hpc.compress.plan import load_plan
 from mlcost_hpc.compress.progress import missing
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
+from real_models import elsewhere
 from real_models.against import auto_against_search
 from real_models.table import cell, markdown
 
@@ -74,6 +75,7 @@ def main() -> None:
     parser.add_argument("--work", type=Path, default=ROOT / "build" / "compress-digits")
     parser.add_argument("--models", nargs="+", default=["cnn", "transformer"])
     parser.add_argument("--recipes", nargs="+", default=[*SINGLE, CHAIN])
+    parser.add_argument("--check-portable", action="store_true", help="check the files' answers elsewhere")
     arguments = parser.parse_args()
     plan = write_plan(arguments.work, arguments.models, arguments.recipes)
     manifest = expand(load_plan(plan), plan)
@@ -88,17 +90,21 @@ def main() -> None:
         lambda row: print(f"{row.model} {row.recipe}: {row.status}: {row.reason}", flush=True),
     )
     results = batch.results(manifest.tasks)
+    if arguments.check_portable:
+        elsewhere.check_files(batch, manifest, results)
     figures = {
         "auto_against_search": {
             model: auto_against_search(results, model, (*TRAINED, CHAIN)) for model in arguments.models
         },
         "chain": [row_of(result) for result in results if result.recipe == CHAIN and result.model == "cnn"],
-        "rows": [row_of(result) for result in results],
+        "portable": elsewhere.portability(batch, results),
+        "rows": [{**row_of(result), "elsewhere": elsewhere.errors_of(batch, result)} for result in results],
     }
     OUT.mkdir(parents=True, exist_ok=True)
     (OUT / "compress_digits.json").write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")
+    (OUT / "compress_digits_portable.md").write_text(elsewhere.markdown(batch, results), encoding="utf-8")
     (OUT / "compress_digits.md").write_text(markdown([row_of(row) for row in results]), encoding="utf-8")
-    print(json.dumps({key: figures[key] for key in ("auto_against_search", "chain")}, indent=1))
+    print(json.dumps({key: figures[key] for key in ("auto_against_search", "chain", "portable")}, indent=1))
 
 
 if __name__ == "__main__":

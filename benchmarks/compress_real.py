@@ -1,8 +1,9 @@
 """Compress real models from PyPI packages, every model x every recipe; writes build/bench/compress_real.json.
 
 The packages are large and are no dependencies; without a folder of them the benchmark says how to get one and
-does nothing. What is finished is kept in --work; --models does some models only, so that pieces add up. The
-JSON says which bars are reached.
+does nothing. What is finished is kept in --work; --models does some models only, so that pieces add up. With
+--check-portable every file is run as older classes of processors would run it. The JSON says which bars are
+reached.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ import numpy as np
 
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE))
-from real_models import inputs  # noqa: E402 - a folder beside this file
+from real_models import elsewhere, inputs  # noqa: E402 - a folder beside this file
 from real_models.against import auto_against_search, whole_fleet  # noqa: E402
 from real_models.table import cell, markdown  # noqa: E402
 
@@ -256,6 +257,7 @@ def main() -> None:
     parser.add_argument("--models", nargs="+", help="run these only (default: all)")
     parser.add_argument("--recipes", nargs="+", default=RECIPES, help="run these only (default: all six)")
     parser.add_argument("--retry-failed", action="store_true", help="do failed cells again")
+    parser.add_argument("--check-portable", action="store_true", help="check the files' answers elsewhere")
     parser.add_argument("--work", type=Path, default=HERE.parent / "build" / "compress-real")
     arguments = parser.parse_args()
     if arguments.packages is None:
@@ -286,16 +288,19 @@ def main() -> None:
         missing(chosen, done),
         lambda row: print(f"{row.model} {row.recipe}: {row.status}: {row.reason}", flush=True),
     )
+    if arguments.check_portable:
+        elsewhere.check_files(batch, manifest, batch.results(chosen))
     results = batch.results(manifest.tasks)
     figures = {
-        "bars": bars(results),
+        "bars": bars(results) | {"portable": elsewhere.portability(batch, results)},
         "statuses": Counter(result.status for result in results),
         "seconds": round(sum(result.seconds for result in results), 1),
         "node": next((result.place.node_class for result in results if result.place), None),
-        "rows": [row_of(result) for result in results],
+        "rows": [{**row_of(result), "elsewhere": elsewhere.errors_of(batch, result)} for result in results],
     }
     OUT.mkdir(parents=True, exist_ok=True)
     (OUT / "compress_real.json").write_text(json.dumps(figures, indent=1, default=str) + "\n")
+    (OUT / "compress_real_portable.md").write_text(elsewhere.markdown(batch, results), encoding="utf-8")
     (OUT / "compress_real.md").write_text(markdown([row_of(result) for result in results]), encoding="utf-8")
     print(json.dumps(figures["bars"], indent=1))
 
