@@ -38,7 +38,7 @@ from mlcost_hpc.launch.replan import write_plan
 from mlcost_hpc.launch.rights import UNKNOWN, Rights, ask_sacctmgr, read_rights
 from mlcost_hpc.launch.script import Budgets, JobScript, Processes, place_of
 from mlcost_hpc.launch.sending import Sender
-from mlcost_hpc.slurm.api import Version
+from mlcost_hpc.slurm.diagnose_preemption import EXIT_IN_GRACE_IS_PREEMPTION
 from mlcost_hpc.slurm.patience import patiently
 
 if TYPE_CHECKING:
@@ -52,9 +52,6 @@ if TYPE_CHECKING:
     from mlcost_hpc.launch.speed import Measurement
     from mlcost_hpc.rates import RateCard
     from mlcost_hpc.slurm.api import Slurm
-
-LEAVING_REQUEUES = Version(24, 5)
-"""From here on a preempted job that leaves within its grace time is requeued as PreemptMode says."""
 
 
 class Launcher(ScriptMaker):
@@ -351,7 +348,8 @@ class Launcher(ScriptMaker):
         return msgspec.structs.replace(
             script,
             replan=sys.executable,
-            leaves=settings.version >= LEAVING_REQUEUES and "REQUEUE" in choice.best.offer.preempt_mode,
+            leaves=settings.version >= EXIT_IN_GRACE_IS_PREEMPTION
+            and "REQUEUE" in choice.best.offer.preempt_mode,
             places=(*script.places, place_of(sure)),
         )
 

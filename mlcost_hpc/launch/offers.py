@@ -16,7 +16,7 @@ from mlcost_hpc.launch.need import GIB
 from mlcost_hpc.launch.pricer import Pricer
 from mlcost_hpc.rates import RateCard, Resources
 from mlcost_hpc.slurm.api import UNTYPED
-from mlcost_hpc.slurm.diagnosis import preemptible_partitions
+from mlcost_hpc.slurm.diagnose_preemption import preemptible_partitions
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 from mlcost_hpc.launch.preflight import WAYS, Place, foresee
 from mlcost_hpc.launch.qos_preemption import find_fate
-from mlcost_hpc.slurm.diagnosis import Facts, Finding, preemptible_partitions
+from mlcost_hpc.slurm.diagnose_preemption import preemptible_partitions
+from mlcost_hpc.slurm.findings import Facts, Finding
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -1,89 +1,26 @@
-"""What a cluster's settings mean for the people who use it: facts in, findings out (pure).
-
-What happens to a preempted job was measured signal by signal on real clusters; docs/architecture.md says how.
-"""
+"""What a cluster's settings mean for the people who use it: facts in, findings out (pure)."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
-import msgspec
-
-from mlcost_hpc.slurm.api import UNTYPED, Node, Partition, Version
-from mlcost_hpc.slurm.associations import Qos
-from mlcost_hpc.slurm.cluster_settings import ClusterSettings
-from mlcost_hpc.slurm.values import parse_names, text_or_empty
+from mlcost_hpc.slurm.api import UNTYPED, Partition, Version
+from mlcost_hpc.slurm.diagnose_accounting import accounting_findings
+from mlcost_hpc.slurm.diagnose_preemption import preemption_findings
+from mlcost_hpc.slurm.findings import Facts, Finding
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-Status = Literal["ok", "info", "warning", "error"]
-
-EXIT_IN_GRACE_IS_PREEMPTION = Version(24, 5, 0)
-"""From here on a job that ends by itself within its grace time is requeued, whatever its exit code."""
+    from mlcost_hpc.slurm.cluster_settings import ClusterSettings
 
 TEST_ONLY_MENDED = Version(25, 11, 0)
 """From here on ``sbatch --test-only`` estimates start times right where partitions share nodes."""
 
-_HIDES_JOBS = frozenset({"jobs", "usage", "accounts", "users"})
 _SLOW_REQUEUE_S = 60
 _SHORT_MEMORY_S = 60
 _SMALL_ARRAY = 1001
-
-
-class Finding(msgspec.Struct, frozen=True, kw_only=True):
-    """One thing found out.
-
-    Attributes:
-        check: what was looked at, a short stable word.
-        status: ``ok``, ``info``, ``warning`` (something will go wrong) or ``error`` (nothing works).
-        finding: what is so.
-        advice: what to do about it, or what follows; empty when there is nothing to do.
-    """
-
-    check: str
-    status: Status
-    finding: str
-    advice: str = ""
-
-
-class Facts(msgspec.Struct, frozen=True, kw_only=True):
-    """What a look at a cluster found.
-
-    Attributes:
-        backend: name of the backend.
-        why: why it is this one.
-        client_version: version of the installed commands; None = not there or not asked.
-        settings: the cluster's settings; None = the controller does not answer.
-        controller_error: why the controller gave no answer, empty when it did.
-        partitions: its partitions.
-        nodes: its nodes.
-        accounting_error: why accounting gave no answer, empty when it did.
-        user: who asks.
-        admin_level: ``None``, ``Operator`` or ``Administrator`` as accounting knows the user; empty = not
-            known.
-        qos: QOS by name; empty where jobs do not preempt by QOS or it cannot be asked for.
-        database: slurmdbd's own settings, empty where they cannot be asked for.
-        inside_job: id of the job that this runs in, empty outside of jobs.
-        environment_clusters: value of ``SLURM_CLUSTERS``, which redirects Slurm's commands.
-    """
-
-    backend: str
-    why: str
-    client_version: Version | None = None
-    settings: ClusterSettings | None = None
-    controller_error: str = ""
-    partitions: tuple[Partition, ...] = ()
-    nodes: tuple[Node, ...] = ()
-    accounting_error: str = ""
-    user: str = ""
-    admin_level: str = ""
-    qos: Mapping[str, Qos] = {}
-    database: Mapping[str, str] = {}
-    inside_job: str = ""
-    environment_clusters: str = ""
 
 
 def diagnose(facts: Facts) -> tuple[Finding, ...]:
@@ -106,8 +43,8 @@ def _findings(facts: Facts) -> Iterator[Finding]:
     yield from _versions(facts, settings)
     yield from _nodes(facts)
     yield from _gpus(facts, settings)
-    yield from _accounting(facts, settings)
-    yield from _preemption(facts, settings)
+    yield from accounting_findings(facts, settings)
+    yield from preemption_findings(facts, settings)
     yield from _requeue(settings)
     yield from _limits(facts, settings)
 
@@ -192,179 +129,6 @@ def _gpus(facts: Facts, settings: ClusterSettings) -> Iterator[Finding]:
             advice="the type of a job's GPUs is taken from its nodes; where a node has two types it stays "
             f"unknown: add {','.join(f'gres/gpu:{name}' for name in missing)} to AccountingStorageTRES",
         )
-
-
-def _accounting(facts: Facts, settings: ClusterSettings) -> Iterator[Finding]:
-    if not settings.has_accounting:
-        yield Finding(
-            check="accounting",
-            status="warning",
-            finding="this cluster keeps no accounting (no slurmdbd)",
-            advice="offers and submitting work; history, chargeback and budgets do not; a job that the "
-            f"controller forgets after {settings.min_job_age_s} s is known by its files only",
-        )
-        return
-    if facts.accounting_error:
-        yield Finding(
-            check="accounting",
-            status="error",
-            finding=facts.accounting_error,
-            advice="nothing is lost: slurmctld keeps the records until slurmdbd is back; ingest again then",
-        )
-        return
-    yield Finding(check="accounting", status="ok", finding="sacct answers")
-    yield from _privacy(facts, settings)
-    yield from _database(facts.database)
-    if not settings.stores_comment:
-        yield Finding(
-            check="accounting",
-            status="info",
-            finding="job comments are not kept (AccountingStoreFlags lacks job_comment)",
-            advice="tags that jobs carry in their comment do not reach the reports",
-        )
-
-
-def _privacy(facts: Facts, settings: ClusterSettings) -> Iterator[Finding]:
-    """Say what is hidden: slurmdbd and slurmctld each have a PrivateData of their own."""
-    if facts.admin_level not in ("", "None"):
-        return
-    user = facts.user or "this user"
-    in_database = frozenset(parse_names(facts.database.get("PrivateData", ""))) & _HIDES_JOBS
-    if in_database:
-        yield Finding(
-            check="accounting",
-            status="warning",
-            finding=f"{user} sees own jobs only (slurmdbd's PrivateData={','.join(sorted(in_database))})",
-            advice="reports for a group need a user with AdminLevel=Operator, or the account's coordinator",
-        )
-    if "jobs" in settings.private_data:
-        yield Finding(
-            check="controller",
-            status="info",
-            finding=f"the queue shows {user} own jobs only (PrivateData=jobs)",
-            advice="how many others wait cannot be seen, so waits are guessed from history",
-        )
-
-
-def _database(database: Mapping[str, str]) -> Iterator[Finding]:
-    """Say for how long the past can be asked about."""
-    if kept := text_or_empty(database.get("PurgeJobAfter", "")):
-        yield Finding(
-            check="accounting",
-            status="info",
-            finding=f"slurmdbd deletes the records of jobs after {kept} (PurgeJobAfter)",
-            advice="what was ingested before stays in the ledger",
-        )
-    longest = database.get("MaxQueryTimeRange", "")
-    if longest and longest != "UNLIMITED":
-        yield Finding(
-            check="accounting",
-            status="info",
-            finding=f"slurmdbd refuses questions about more than {longest} at once (MaxQueryTimeRange)",
-        )
-
-
-def _preemption(facts: Facts, settings: ClusterSettings) -> Iterator[Finding]:
-    if not settings.preempts:
-        yield Finding(
-            check="preemption", status="info", finding="no job preempts another (PreemptType is none)"
-        )
-        return
-    if settings.preempt_type == "qos":
-        yield Finding(
-            check="preemption",
-            status="info",
-            finding=f"jobs preempt by QOS; default mode {settings.preempt_mode}",
-            advice="mode and grace time are those of the QOS: sacctmgr show qos "
-            "format=name,preempt,preemptmode,gracetime",
-        )
-        yield from _told(settings, "", None)
-        return
-    for partition in preemptible_partitions(facts.partitions):
-        mode = partition.preempt_mode
-        if "SUSPEND" in mode:
-            yield Finding(
-                check="preemption",
-                status="warning",
-                finding=f"partition {partition.name}: preempted jobs are suspended, their GPUs are not freed",
-                advice="a suspended job keeps its memory and does not restart from a checkpoint",
-            )
-        elif "CANCEL" in mode:
-            yield Finding(
-                check="preemption",
-                status="warning",
-                finding=f"partition {partition.name}: preempted jobs are cancelled, not requeued",
-                advice="they end for good: they must be submitted again to resume from their checkpoint",
-            )
-        else:
-            yield from _told(settings, f"partition {partition.name}: ", partition.grace_time_s)
-
-
-def preemptible_partitions(partitions: tuple[Partition, ...]) -> tuple[Partition, ...]:
-    """Return the partitions whose jobs can be preempted by those of a partition on the same nodes."""
-    highest: dict[str, int] = {}
-    for partition in sorted(partitions, key=lambda partition: partition.priority_tier):
-        highest.update(dict.fromkeys(partition.node_names, partition.priority_tier))
-    return tuple(
-        low
-        for low in partitions
-        if low.preempt_mode != "OFF"
-        and any(map(low.priority_tier.__lt__, map(highest.__getitem__, low.node_names)))
-    )
-
-
-def _told(settings: ClusterSettings, where: str, grace_s: int | None) -> Iterator[Finding]:
-    """Say what a preempted job that is requeued gets to know, and when.
-
-    Args:
-        settings: the cluster's settings.
-        where: words to begin with.
-        grace_s: its grace time; None = that of its QOS, not known here.
-    """
-    kill = settings.kill_wait_s
-    if grace_s == 0:
-        yield Finding(
-            check="preemption",
-            status="warning",
-            finding=f"{where}preempted jobs are requeued without grace: TERM at once, KILL {kill} s later",
-            advice=f"a checkpoint must be written within {kill} s of TERM, or the time since the last one is "
-            "lost; ask for a GraceTime",
-        )
-        return
-    grace = "the QOS's grace time" if grace_s is None else f"{grace_s} s"
-    if settings.user_signal:
-        yield Finding(
-            check="preemption",
-            status="ok",
-            finding=f"{where}preempted jobs are requeued after {grace}; the signal of their --signal comes "
-            "first",
-            advice="processes under srun get it; a batch script gets it only with --signal=B:...",
-        )
-    else:
-        spelling = (
-            "SlurmctldParameters=preempt_send_user_signal"
-            if settings.version < Version(23, 2)
-            else "PreemptParameters=send_user_signal"
-        )
-        yield Finding(
-            check="preemption",
-            status="warning",
-            finding=f"{where}preempted jobs are requeued after {grace}, but their --signal is not sent: "
-            "processes under srun get TERM at once, a batch script nothing until the grace time is over",
-            advice="programs that wait for USR2 (submitit's default) lose their work; mlcost's training "
-            f"helpers obey TERM too; ask for {spelling}",
-        )
-    yield Finding(
-        check="preemption",
-        status="info",
-        finding=f"{where}a job that ends by itself within its grace time "
-        + (
-            "is requeued, whatever its exit code"
-            if settings.version >= EXIT_IN_GRACE_IS_PREEMPTION
-            else "counts as completed and is not requeued"
-        ),
-        advice="the launcher's scripts take care of it",
-    )
 
 
 def _requeue(settings: ClusterSettings) -> Iterator[Finding]:

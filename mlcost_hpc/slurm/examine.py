@@ -10,7 +10,7 @@ import msgspec
 from mlcost_hpc.errors import SlurmError
 from mlcost_hpc.slurm import associations, commands, sacctmgr
 from mlcost_hpc.slurm.cluster_settings import read_cluster_settings
-from mlcost_hpc.slurm.diagnosis import Facts
+from mlcost_hpc.slurm.findings import Facts
 from mlcost_hpc.slurm.parse_config import parse_database_config, parse_version
 from mlcost_hpc.slurm.process import run
 from mlcost_hpc.slurm.values import text_or_empty

@@ -12,7 +12,7 @@ from mlcost_hpc.launch.preflight_report import plan_findings
 from mlcost_hpc.slurm.api import Partition, Version
 from mlcost_hpc.slurm.associations import parse_qos
 from mlcost_hpc.slurm.cluster_settings import ClusterSettings
-from mlcost_hpc.slurm.diagnosis import Facts
+from mlcost_hpc.slurm.findings import Facts
 from tests.unit.launch.conftest import GIB, partition
 
 SPOT = Offer(partition="spot", preemptible=True, preempt_mode="REQUEUE", grace_time_s=15, gpus_per_node=8)

@@ -7,7 +7,9 @@ from msgspec.structs import replace
 
 from mlcost_hpc.slurm.api import UNTYPED, Node, Partition, Version
 from mlcost_hpc.slurm.cluster_settings import ClusterSettings
-from mlcost_hpc.slurm.diagnosis import Facts, Finding, diagnose, preemptible_partitions
+from mlcost_hpc.slurm.diagnose_preemption import preemptible_partitions
+from mlcost_hpc.slurm.diagnosis import diagnose
+from mlcost_hpc.slurm.findings import Facts, Finding
 
 NODE = Node(name="a1", states=frozenset({"IDLE"}), gpus={"a100": 8}, partitions=("a100", "spot"))
 HIGH = Partition(name="a100", node_names=("a1",), priority_tier=10, preempt_mode="OFF")
