@@ -1,5 +1,6 @@
 """Files made on this processor, run on others: emulated ones, and this one as an older one would."""
 
+import json
 import shutil
 import signal
 import subprocess
@@ -9,8 +10,10 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
+from click.testing import CliRunner
 from onnx import numpy_helper
 
+from mlcost_hpc.cli.main import cli
 from mlcost_hpc.compress import node
 from mlcost_hpc.compress.batch import Batch
 from mlcost_hpc.compress.check import LARGEST_ERROR, check_here, read_checks
@@ -219,6 +222,18 @@ def test_weights_of_seven_bits_answer_alike_like_an_older_processor(tmp_path: Pa
     for name in ("avx2", "x86"):
         found = check_like(batch, batch.manifest().tasks[0], name)
         assert (found.node_class, found.passed) == (name, True), found.how_far
+
+
+@pytest.mark.usefixtures("hides")
+def test_the_command_shows_what_differs(tmp_path: Path, labelled: Path) -> None:
+    """One row a candidate, with the class it was checked on; only one other place at a time."""
+    folder = str(make(tmp_path, "[]").folder)
+    said = CliRunner().invoke(cli, ["compress", "check", folder, "--like", "x86", "--format", "json"])
+    [row] = json.loads(said.stdout)
+    assert (row["checked_on"], row["same"]) == ("x86", True)
+    both = CliRunner().invoke(cli, ["compress", "check", folder, "--like", "x86", "--emulate", "Nehalem"])
+    assert isinstance(both.exception, UsageError)
+    assert str(both.exception) == "--like and --emulate exclude each other"
 
 
 def test_a_class_nobody_stands_in_for_is_refused(tmp_path: Path, labelled: Path) -> None:
