@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from fractions import Fraction
 from typing import TYPE_CHECKING
 
@@ -135,6 +136,7 @@ def compare(
         for account, users in limits.counted.items()
         if any(any(user.minutes.values()) for user in users.values())
     )
+    first = first_start(ledger, cluster) or end
     known = _sums(ledger, cluster, limits.since, limits.begins) if limits.earlier else {}
     rows = []
     for account in sorted({*sreport, *used, *counted, *expected}):
@@ -158,7 +160,7 @@ def compare(
                     sreport_s=theirs,
                     difference_s=ours - theirs,
                     limits_min=sum(user.minutes[resource] for user in users.values()),
-                    reasons=tuple(found.reasons(resource, ours - theirs)),
+                    reasons=tuple(found.reasons(resource, ours - theirs, first if first > start else 0)),
                     limits_expected_s=verdict.expected_s,
                     limits_unexplained_s=verdict.unexplained_s,
                     limits_reasons=verdict.reasons,
@@ -177,8 +179,14 @@ class _Sums:
         self.reserved = {"cpu": 0, "gpu": 0}
         self.open = {"cpu": 0, "gpu": 0}
 
-    def reasons(self, resource: str, difference: int) -> list[str]:
-        """Return what can be behind a difference, largest first."""
+    def reasons(self, resource: str, difference: int, late: int) -> list[str]:
+        """Return what can be behind a difference, largest first.
+
+        Args:
+            resource: ``cpu`` or ``gpu``.
+            difference: ledger less sreport.
+            late: when the ledger's first run began, UTC seconds; 0 = before the window.
+        """
         if not difference:
             return []
         sizes = {
@@ -192,6 +200,8 @@ class _Sums:
         named = [
             f"{what}: {size} s" for what, size in sorted(sizes.items(), key=lambda item: -item[1]) if size
         ]
+        if difference < 0 and late:
+            named.append(f"the ledger's first run began at {datetime.fromtimestamp(late, UTC).isoformat()}")
         return named or ["the hour is not rolled up yet, or rows reached slurmdbd late (sacctmgr show stats)"]
 
 

@@ -55,6 +55,17 @@ def test_a_difference_names_what_can_be_behind_it(books: Books) -> None:
     assert "7200 s" in gpu.reasons[0]
 
 
+def test_a_window_that_begins_before_the_ledger_says_so(books: Books) -> None:
+    """What sreport has more can be of the hour before the ledger's first run; what it has less cannot."""
+    books.take(row())
+    told = parse_sreport(SREPORT.replace("28800", "57600").replace("7200", "3600"))
+    cpu, gpu, *_ = compare(books.ledger, "alpha", NOON - 3600, NOON + 3600, told, limits_of(ASSOCIATIONS))
+    assert cpu.reasons == ("the ledger's first run began at 2026-01-01T12:00:00+00:00",)
+    assert "first run" not in gpu.reasons[0]
+    cpu, *_ = compare(books.ledger, "alpha", NOON, NOON + 3600, told, limits_of(ASSOCIATIONS))
+    assert "rolled up" in cpu.reasons[0]
+
+
 def test_only_the_part_within_the_window_counts(books: Books) -> None:
     """A run over the window's end is cut there."""
     books.take(row(End=NOON + 7200, ElapsedRaw=7200))
