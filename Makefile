@@ -5,17 +5,18 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: help demo test unit live lint format bench docs clean system
+.PHONY: help demo test unit live lint format bench bench-small docs clean system
 
 help:
-	@echo "make demo    the whole product on a real Slurm on this machine; leaves build/demo/"
-	@echo "make test    all tests, those on the real Slurm included"
-	@echo "make unit    the fast tests only"
-	@echo "make live    the tests on the real Slurm only"
-	@echo "make lint    ruff, mypy, import-linter"
-	@echo "make bench   benchmarks; leaves build/bench/*.json"
-	@echo "make docs    write the generated pages of docs/reference again"
-	@echo "make clean   remove build/ and the virtual environment"
+	@echo "make demo          the whole product on a real Slurm on this machine; leaves build/demo/"
+	@echo "make test          all tests, those on the real Slurm included"
+	@echo "make unit          the fast tests only"
+	@echo "make live          the tests on the real Slurm only"
+	@echo "make lint          ruff, mypy, import-linter"
+	@echo "make bench         benchmarks; leaves build/bench/*.json"
+	@echo "make bench-small   a few cells of one: every one ends, none is falsely ok"
+	@echo "make docs          write the generated pages of docs/reference again"
+	@echo "make clean         remove build/ and the virtual environment"
 
 $(INSTALLED): pyproject.toml constraints.txt | system
 	@echo "== Python packages into $(VENV)"
@@ -51,6 +52,10 @@ format: $(INSTALLED)
 bench: $(INSTALLED)
 	@mkdir -p build/bench
 	@for script in benchmarks/*.py; do echo "== $$script"; $(BIN)/python $$script || exit 1; done
+
+bench-small: $(INSTALLED)
+	$(BIN)/python benchmarks/compress_digits.py --work build/compress-digits-small --models cnn --check-portable \
+	    --recipes auto int8-static int8-dynamic fp16
 
 docs: $(INSTALLED)
 	$(BIN)/python docs/generate.py

@@ -24,6 +24,7 @@ HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE))
 from real_models import elsewhere, inputs  # noqa: E402 - a folder beside this file
 from real_models.against import auto_against_search, whole_fleet  # noqa: E402
+from real_models.claims import falsely_ok  # noqa: E402
 from real_models.table import cell, markdown  # noqa: E402
 
 if TYPE_CHECKING:
@@ -208,7 +209,7 @@ def bars(results: Sequence[Result]) -> dict[str, object]:
     against = {model: auto_against_search(results, model) for model in models}
     return {
         "cells": f"{len(onnx)} of {11 * len(RECIPES)} have a verdict",
-        "falsely_ok": [f"{r.model} {r.recipe}" for r in results if r.status == "ok" and not holds(r)],
+        "falsely_ok": falsely_ok(results, 0.02),
         "models_with_int8_that_runs_and_is_scored": sorted(runs),
         "models_with_int8_within_all_limits": sorted(within),
         "magika": [
@@ -222,18 +223,6 @@ def bars(results: Sequence[Result]) -> dict[str, object]:
         "auto_against_search": against,
         "auto_against_search_of_all_models": whole_fleet([row for row in against.values() if row]),
     }
-
-
-def holds(result: Result) -> bool:
-    """Return whether what an ``ok`` says is borne out by the row's own figures."""
-    score = result.score
-    return (
-        (result.shrink or 0) > 1.02
-        and bool(result.latency)
-        and all(item.speedup > 0.96 for item in result.latency)
-        and score is not None
-        and ((score.loss is not None and score.loss <= 0.02) or (score.relative_error or 1) <= 0.1)
-    )
 
 
 def row_of(result: Result) -> dict[str, object]:
