@@ -9,6 +9,7 @@ import torch
 import torch.distributed as dist
 
 from mlcost_hpc.slurm.hostlist import expand_hostlist
+from mlcost_hpc.train.groups import leave_at_exit
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -64,7 +65,8 @@ def join(environment: Mapping[str, str] = os.environ) -> Place:
     """Start ``torch.distributed`` if there is more than one process, and choose this process's GPU.
 
     NCCL is used where there are GPUs, gloo elsewhere. Under srun and torchrun nothing else is needed;
-    alone, nothing is started.
+    alone, nothing is started. What runs on CPUs is left at the end of the program; with NCCL call
+    ``torch.distributed.destroy_process_group()`` at the end of the training, as PyTorch asks for.
     """
     place = find_place(environment)
     if place is None:
@@ -78,4 +80,6 @@ def join(environment: Mapping[str, str] = os.environ) -> Place:
         rank=place.rank,
         world_size=place.world,
     )
+    if not has_gpus:
+        leave_at_exit()
     return place

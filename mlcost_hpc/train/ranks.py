@@ -10,6 +10,7 @@ import torch
 import torch.distributed as dist
 
 from mlcost_hpc.errors import UsageError
+from mlcost_hpc.train.groups import new_group
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -59,7 +60,7 @@ class Ranks:
         if dist.is_available() and dist.is_initialized():
             self.rank, self.world = dist.get_rank(), dist.get_world_size()
             if self.world > 1:
-                self._group = dist.new_group(backend="gloo")
+                self._group = new_group()
         else:
             started = int(environment.get("WORLD_SIZE") or environment.get("SLURM_STEP_NUM_TASKS") or 1)
             if started > 1:
@@ -73,7 +74,7 @@ class Ranks:
         """Return the same processes with communication of its own. All processes must call it alike."""
         other = copy(self)
         if self._group is not None:
-            other._group = dist.new_group(backend="gloo")
+            other._group = new_group()
         return other
 
     @property

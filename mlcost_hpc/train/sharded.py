@@ -26,6 +26,7 @@ from torch.distributed.tensor import DTensor
 
 from mlcost_hpc.errors import CheckpointError
 from mlcost_hpc.train import atomic
+from mlcost_hpc.train.groups import new_group
 from mlcost_hpc.train.manifest import FileSum, sum_file
 from mlcost_hpc.train.tree import count_bytes
 
@@ -61,7 +62,7 @@ class Sharded:
         The copy before is lost: it is written into again where GPUs are.
         """
         if self._group is None and not _alone():
-            self._group = dist.new_group(backend="gloo")  # of its own: it is used beside the training
+            self._group = new_group()  # of its own: it is used beside the training
         return StagedShards(self._stager.stage(self._state()), self._group)
 
     def write(self, folder: Path) -> dict[str, FileSum]:
