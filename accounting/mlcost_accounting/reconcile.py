@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 
 HOUR_S = 3600
+DAY_S = 86400
 
 
 class Comparison(msgspec.Struct, frozen=True, kw_only=True):
@@ -101,7 +102,8 @@ def hours_before(ledger: Ledger, cluster: str, since: int, now: int) -> tuple[in
     """
     first = first_start(ledger, cluster)
     begins = min(now if first is None else -(-first // HOUR_S) * HOUR_S, now // HOUR_S * HOUR_S)
-    start = since // HOUR_S * HOUR_S
+    # sreport takes the very first second as "not given".
+    start = max(since, DAY_S) // HOUR_S * HOUR_S
     return (start, begins) if start < begins else None
 
 

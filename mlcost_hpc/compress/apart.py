@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import sys
+from contextlib import suppress
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -66,7 +67,10 @@ def check_apart(
     except SlurmCommandError as error:
         lines = [line for line in f"{error.stderr}".splitlines() if line.strip()]
         raise CompressError(f"{what}: {lines[-1] if lines else error}") from None
-    return msgspec.json.decode(said.stdout.splitlines()[-1], type=Check)
+    for line in reversed(said.stdout.splitlines()):
+        with suppress(msgspec.MsgspecError):  # a library may have its say after us
+            return msgspec.json.decode(line, type=Check)
+    raise CompressError(f"{what}: ended without an answer")
 
 
 def class_seen() -> str:

@@ -166,6 +166,8 @@ def hide_beyond(node_class: str) -> None:
         )
         registers[_RIP] += len(_CPUID)
 
+    # Ctrl-C ends the process at once: raised within the handler it would leave the instruction permitted.
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
     action = _SigAction(handler=_Handler(on_fault), flags=_SA_SIGINFO | _SA_NODEFER)
     _kept.append(action)
     if libc.sigaction(int(signal.SIGSEGV), ctypes.byref(action), None) or libc.syscall(

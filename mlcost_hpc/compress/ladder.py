@@ -131,7 +131,7 @@ def _climb(
         if result.attempts and time.monotonic() > deadline:
             shop.note("the time was up before every setting had been tried")
             return
-        if found and last != "failed" and (why := prospects(found, rung)):
+        if found and last != "failed" and (why := _why_leave(prospects, found, rung, shop)):
             told = msgspec.structs.replace(
                 result.attempts[-1],
                 reason=f"{result.attempts[-1].reason}; its other settings are left: {why}",
@@ -145,6 +145,17 @@ def _climb(
         last = result.attempts[-1].status
         if last in ("ok", "not-applicable"):
             return
+
+
+def _why_leave(prospects: Prospects, found: Sequence[Candidate], rung: Rung, shop: Workshop) -> str:
+    """Return why the rest of a ladder is not worth trying; empty when that cannot be found out."""
+    try:
+        return prospects(found, rung)
+    except MemoryError:
+        raise
+    except Exception as error:  # noqa: BLE001 - libraries raise what they like; it costs time only
+        shop.note(f"whether more settings are worth trying is not known: {explain(error).reason}")
+        return ""
 
 
 def _try(ladder: _Ladder, rung: Rung, shop: Workshop, weigh: Weigh, result: Climb) -> Candidate | None:

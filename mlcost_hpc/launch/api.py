@@ -150,7 +150,7 @@ class Executor(RenderingExecutor):
             hour_value=Decimal(str(wish["hour_value"])),
             preemptible=wish["preemptible"],
             partitions=tuple(filter(None, (wish["slurm_partition"] or "").split(","))),
-            account=wish["slurm_account"],
+            account=self._account(),
             qos=wish[_EXTRA].get("qos") or wish["slurm_qos"],
             budget=None if wish["budget"] is None else Decimal(str(wish["budget"])),
         )

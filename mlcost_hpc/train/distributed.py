@@ -9,7 +9,7 @@ import torch
 import torch.distributed as dist
 
 from mlcost_hpc.slurm.hostlist import expand_hostlist
-from mlcost_hpc.train.groups import leave_at_exit
+from mlcost_hpc.train.groups import leave_all_at_exit
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -81,5 +81,5 @@ def join(environment: Mapping[str, str] = os.environ) -> Place:
         world_size=place.world,
     )
     if not has_gpus:
-        leave_at_exit()
+        leave_all_at_exit()
     return place

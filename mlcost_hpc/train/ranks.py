@@ -10,7 +10,7 @@ import torch
 import torch.distributed as dist
 
 from mlcost_hpc.errors import UsageError
-from mlcost_hpc.train.groups import new_group
+from mlcost_hpc.train.groups import Group
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -55,12 +55,12 @@ class Ranks:
     """
 
     def __init__(self, environment: Mapping[str, str] = os.environ) -> None:
-        self._group: Any = None
+        self._group: Group | None = None
         self.rank, self.world = 0, 1
         if dist.is_available() and dist.is_initialized():
             self.rank, self.world = dist.get_rank(), dist.get_world_size()
             if self.world > 1:
-                self._group = new_group()
+                self._group = Group()
         else:
             started = int(environment.get("WORLD_SIZE") or environment.get("SLURM_STEP_NUM_TASKS") or 1)
             if started > 1:
@@ -74,7 +74,7 @@ class Ranks:
         """Return the same processes with communication of its own. All processes must call it alike."""
         other = copy(self)
         if self._group is not None:
-            other._group = new_group()
+            other._group = Group()
         return other
 
     @property
@@ -87,7 +87,7 @@ class Ranks:
         if self._group is None:
             return values
         tensor = torch.tensor(values, dtype=torch.int64)
-        dist.all_reduce(tensor, op=dist.ReduceOp.MAX, group=self._group)
+        dist.all_reduce(tensor, op=dist.ReduceOp.MAX, group=self._group.handle)
         return tuple(tensor.tolist())
 
     def from_first(self, value: _T) -> _T:
@@ -95,7 +95,7 @@ class Ranks:
         if self._group is None:
             return value
         box = [value]
-        dist.broadcast_object_list(box, src=0, group=self._group)
+        dist.broadcast_object_list(box, src=0, group=self._group.handle)
         return box[0]
 
     def gather(self, value: _T) -> list[_T]:
@@ -103,5 +103,5 @@ class Ranks:
         if self._group is None:
             return [value]
         box: list[Any] = [None] * self.world
-        dist.all_gather_object(box, value, group=self._group)
+        dist.all_gather_object(box, value, group=self._group.handle)
         return box

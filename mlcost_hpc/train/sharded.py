@@ -26,7 +26,7 @@ from torch.distributed.tensor import DTensor
 
 from mlcost_hpc.errors import CheckpointError
 from mlcost_hpc.train import atomic
-from mlcost_hpc.train.groups import new_group
+from mlcost_hpc.train.groups import Group
 from mlcost_hpc.train.manifest import FileSum, sum_file
 from mlcost_hpc.train.tree import count_bytes
 
@@ -49,7 +49,7 @@ class Sharded:
         self._optimizer = optimizer
         # Pinned memory, got once, where a GPU writes into it; torch's stager has no other that it keeps.
         self._stager = BlockingAsyncStager(cache_staged_state_dict=torch.cuda.is_available())
-        self._group: Any = None
+        self._group: Group | None = None
 
     @property
     def local_size(self) -> int:
@@ -62,7 +62,7 @@ class Sharded:
         The copy before is lost: it is written into again where GPUs are.
         """
         if self._group is None and not _alone():
-            self._group = new_group()  # of its own: it is used beside the training
+            self._group = Group()  # of its own: it is used beside the training
         return StagedShards(self._stager.stage(self._state()), self._group)
 
     def write(self, folder: Path) -> dict[str, FileSum]:
@@ -115,7 +115,7 @@ class StagedShards:
         Raises:
             CheckpointError: a process could not write.
         """
-        return _write(folder, self._state, self._group)
+        return _write(folder, self._state, self._group and self._group.handle)
 
     def read(self, folder: Path) -> None:
         """A copy is written only.

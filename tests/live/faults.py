@@ -357,9 +357,14 @@ class LiveJob:
         wait_for(is_preempted, f"the preemption of {self.job_id}")
 
     def history(self) -> list[str]:
-        """Return the state of each run of the job, as the accounting has them."""
-        said = self.lab.run("sacct", "-X", "-D", "-n", "-P", "-o", "Submit,State", "-j", self.job_id)
-        return [line.partition("|")[2].split()[0] for line in sorted(said.splitlines())]
+        """Return the state of each run of a job that has ended, as the accounting has them a moment later."""
+        ask = ("sacct", "-X", "-D", "-n", "-P", "-o", "Submit,State", "-j", self.job_id)
+
+        def states() -> list[str]:
+            found = [line.partition("|")[2].split()[0] for line in sorted(self.lab.run(*ask).splitlines())]
+            return [] if {"RUNNING", "PENDING"} & {*found} else found
+
+        return wait_for(states, f"the end of {self.job_id} in the accounting")
 
     def decisions(self) -> list[str]:
         """Return what the batch script has decided at the end of each run."""

@@ -137,7 +137,7 @@ def test_no_hours_are_asked_before_a_ledger_that_is_as_old_as_what_counts(books:
     assert hours_before(books.ledger, "alpha", NOON - 3600, NOON + 1800) == (NOON - 3600, NOON)
     books.take(row())
     assert hours_before(books.ledger, "alpha", NOON, NOON + 7200) is None
-    assert hours_before(books.ledger, "alpha", 0, NOON + 7200) == (0, NOON)
+    assert hours_before(books.ledger, "alpha", 0, NOON + 7200) == (86400, NOON)
 
 
 def test_a_run_that_the_controller_lacks_is_unexplained(books: Books) -> None:

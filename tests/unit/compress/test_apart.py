@@ -7,6 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import onnx
 import pytest
@@ -15,8 +16,9 @@ from onnx import numpy_helper
 
 from mlcost_hpc.cli.main import cli
 from mlcost_hpc.compress import node
+from mlcost_hpc.compress.apart import check_apart
 from mlcost_hpc.compress.batch import Batch
-from mlcost_hpc.compress.check import LARGEST_ERROR, check_here, read_checks
+from mlcost_hpc.compress.check import LARGEST_ERROR, Check, check_here, read_checks
 from mlcost_hpc.compress.emulated import QEMU, check_emulated
 from mlcost_hpc.compress.hidden import CLASSES, answer_as, check_like
 from mlcost_hpc.compress.manifest import expand
@@ -241,3 +243,22 @@ def test_a_class_nobody_stands_in_for_is_refused(tmp_path: Path, labelled: Path)
     batch = make(tmp_path, "[]")
     with pytest.raises(UsageError, match="avx512_vnni, avx512, avx2, x86"):
         check_like(batch, batch.manifest().tasks[0], "i386")
+
+
+@pytest.mark.parametrize(("said", "found"), [("{check}\necho bye", True), ("echo bye", False), ("", False)])
+def test_what_a_library_says_after_the_answer_is_not_the_answer(
+    tmp_path: Path, labelled: Path, said: str, found: bool
+) -> None:
+    """And an answer that never came is one line for the user."""
+    batch = make(tmp_path, "[]")
+    task = batch.manifest().tasks[0]
+    check = Check(task=task.id, node_class="avx2", host="h", relative_error=0.0, agreement=None)
+    program = tmp_path / "program"
+    answer = f"echo '{msgspec.json.encode(check).decode()}'"
+    program.write_text("#!/bin/sh\n" + said.replace("{check}", answer) + "\n")
+    program.chmod(0o755)
+    if found:
+        assert check_apart([str(program)], batch, task, 2, "a stub", 30.0) == check
+    else:
+        with pytest.raises(CompressError, match="on a stub: ended without an answer"):
+            check_apart([str(program)], batch, task, 2, "a stub", 30.0)

@@ -183,6 +183,27 @@ def test_a_ladder_without_prospects_is_left_with_the_reason_and_can_be_gone_on_w
     assert way.attempts[-1].rung == "int8-static: heavy operators, worst tenth in fp32"
 
 
+def test_a_ladder_is_climbed_on_when_its_prospects_cannot_be_found_out(linear: Path, shop: Workshop) -> None:
+    """A library that fails while it is asked costs no candidate."""
+    left = iter([("wrong", 2.0), ("ok", 1.5)])
+
+    def prospects(found: Sequence[Candidate], rung: Rung) -> str:
+        raise RuntimeError("session failed")
+
+    way = Climb()
+    climb(
+        chain("int8-static"),
+        Subject(onnx=linear),
+        shop,
+        lambda subject: candidate(subject, *next(left)),
+        deadline=time.monotonic() + 600,
+        result=way,
+        prospects=prospects,
+    )
+    assert [attempt.status for attempt in way.attempts] == ["wrong", "ok"]
+    assert "session failed" in shop.notes[-1]
+
+
 def test_prospects_are_not_asked_for_when_the_last_setting_failed(linear: Path, shop: Workshop) -> None:
     """What did not run says nothing about how fast or right the next setting is."""
     calls = 0

@@ -21,12 +21,20 @@ class Batch:
     launcher: Launcher
     changes: dict[str, object] = field(default_factory=dict)
 
-    def run(self, command: str, *, state: str = "RUNNING|N/A|None|", scontrol: str = "exit 0", **env: str):
+    def run(
+        self,
+        command: str,
+        *,
+        state: str = "RUNNING|N/A|None|",
+        quote: str = "'",
+        scontrol: str = "exit 0",
+        **env: str,
+    ):
         """Run the script of a job whose task is a line of bash."""
         bin_folder = self.folder / "bin"
         bin_folder.mkdir(exist_ok=True)
         self.command(bin_folder / "srun", 'shift; exec "$@"')
-        self.command(bin_folder / "squeue", f"echo '{state}'")
+        self.command(bin_folder / "squeue", f"echo {quote}{state}{quote}")
         self.command(bin_folder / "scontrol", f'echo "$@" >> {self.folder}/calls; {scontrol}')
         self.command(bin_folder / "sleep", "exit 0")
         # A second of patience is a tenth here.
@@ -229,6 +237,24 @@ def test_program_that_srun_could_not_start_is_no_end_of_the_job(
     assert batch.run('exit "$SLURM_EXIT_ERROR"', state=state).returncode == code
     assert batch.calls == calls
     assert not (batch.folder / "run" / "ended-in-grace").exists()
+
+
+def test_a_busy_controller_makes_no_end_of_a_program_that_was_not_started(batch: Batch) -> None:
+    """Its first answer is lost, its second says "preempted"."""
+    lost = batch.folder / "lost"
+    answer = "RUNNING|1790000000|None|0|"
+    done = batch.run("exit 186", state=f"$([ -f {lost} ] && echo '{answer}'; touch {lost})", quote='"')
+    assert (done.returncode, batch.calls) == (0, ["requeue 17"])
+    assert not (batch.folder / "run" / "ended-in-grace").exists()
+
+
+@pytest.mark.parametrize("code", [143, 140, 138])
+def test_a_program_that_dies_of_what_tells_of_a_preemption_is_run_again(batch: Batch, code: int) -> None:
+    """It knows no signals: being told is no end that it meant. Without a preemption it is."""
+    assert batch.run(f"exit {code}", state="RUNNING|1790000000|None|0|").returncode == 0
+    assert batch.calls == ["requeue 17"]
+    assert not (batch.folder / "run" / "ended-in-grace").exists()
+    assert batch.run(f"exit {code}", state="RUNNING|N/A|None|0|").returncode == code
 
 
 def test_run_that_outlived_the_next_ones_start_leaves_the_job_alone(batch: Batch) -> None:

@@ -8,20 +8,25 @@ import sys
 import pytest
 
 PROGRAM = """
-import atexit, sys
+import atexit, os, sys
 import torch.distributed as dist
 from mlcost_hpc.train import groups
 
+def threads():
+    return len(os.listdir("/proc/self/task"))
+
 def tell():
     print("up" if dist.is_initialized() else "left")
+    print("threads", "fewer" if threads() < with_both else "as before")
 
 atexit.register(tell)  # runs after what is registered later
 dist.init_process_group("gloo", init_method="file://" + sys.argv[1], rank=0, world_size=1)
-own = groups.new_group()
+own = groups.Group()
+with_both = threads()
 if "all" in sys.argv:
-    groups.leave_at_exit()
+    groups.leave_all_at_exit()
 if "own" in sys.argv:
-    dist.destroy_process_group(own)
+    dist.destroy_process_group(own.handle)
 if "everything" in sys.argv:
     dist.destroy_process_group()
 atexit.register(lambda: print("at the end", dist.is_initialized()))
@@ -31,11 +36,11 @@ atexit.register(lambda: print("at the end", dist.is_initialized()))
 @pytest.mark.parametrize(
     ("words", "told"),
     [
-        ((), "at the end True\nup\n"),  # the default group is the program's own
-        (("all",), "at the end True\nleft\n"),
-        (("all", "own"), "at the end True\nleft\n"),
-        (("own",), "at the end True\nup\n"),
-        (("all", "everything"), "at the end False\nleft\n"),
+        ((), "at the end True\nup\nthreads fewer\n"),  # the default group is the program's own
+        (("all",), "at the end True\nleft\nthreads fewer\n"),
+        (("all", "own"), "at the end True\nleft\nthreads fewer\n"),
+        (("own",), "at the end True\nup\nthreads fewer\n"),
+        (("all", "everything"), "at the end False\nleft\nthreads fewer\n"),
     ],
 )
 def test_groups_are_left_once(tmp_path, words, told):
