@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 
 
 HOUR_S = 3600
-DAY_S = 86400
 
 
 class Comparison(msgspec.Struct, frozen=True, kw_only=True):
@@ -103,7 +102,7 @@ def hours_before(ledger: Ledger, cluster: str, since: int, now: int) -> tuple[in
     first = first_start(ledger, cluster)
     begins = min(now if first is None else -(-first // HOUR_S) * HOUR_S, now // HOUR_S * HOUR_S)
     # sreport takes the very first second as "not given".
-    start = max(since, DAY_S) // HOUR_S * HOUR_S
+    start = max(since, 24 * HOUR_S) // HOUR_S * HOUR_S
     return (start, begins) if start < begins else None
 
 

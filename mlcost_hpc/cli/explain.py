@@ -98,8 +98,10 @@ def _terms(best: Candidate, currency: str) -> Iterator[str]:
         f"  wait       {hours(wait.seconds / 3600)} ({hours(wait.low / 3600)} to {hours(wait.high / 3600)}): "
         f"{wait.basis}"
     )
-    if not offer.preemptible:
-        yield "  preempted  never" if offer.preempt_mode else "  preempted  not known: see the notes"
+    if offer.can_be_preempted is None:
+        yield "  preempted  not known: see the notes"
+    elif not offer.preemptible:
+        yield "  preempted  never"
     else:
         rate = f"{stops.preemptions_per_hour:.3g} times an hour ({stops.low:.2g} to {stops.high:.2g})"
         yield f"  preempted  {rate}: {stops.basis}"

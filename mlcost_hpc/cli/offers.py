@@ -125,7 +125,7 @@ def preempted(offer: Offer) -> str:
     """Return in a word what a preemption does to a job on an offer."""
     if offer.preemptible:
         return offer.preempt_mode.lower()
-    return "never" if offer.preempt_mode else "?"
+    return "?" if offer.can_be_preempted is None else "never"
 
 
 def short_duration(seconds: int) -> str:

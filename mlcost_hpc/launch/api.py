@@ -151,7 +151,7 @@ class Executor(RenderingExecutor):
             preemptible=wish["preemptible"],
             partitions=tuple(filter(None, (wish["slurm_partition"] or "").split(","))),
             account=self._account(),
-            qos=wish[_EXTRA].get("qos") or wish["slurm_qos"],
+            qos=self._told_sbatch("qos"),
             budget=None if wish["budget"] is None else Decimal(str(wish["budget"])),
         )
 
@@ -168,14 +168,17 @@ class Executor(RenderingExecutor):
         self._going = _Going(_name_of(delayed_submissions[0].function), choice, leave.comment)
         return super()._internal_process_submissions(delayed_submissions)
 
+    def _told_sbatch(self, option: str) -> Any:
+        """Return what sbatch is given for an option: submitit's users write it in either place."""
+        return self._wishes[_EXTRA].get(option) or self._wishes[f"slurm_{option}"]
+
     def _account(self) -> str | None:
-        """Return the account that sbatch is given: submitit's users write it in either place."""
-        account = self._wishes[_EXTRA].get("account") or self._wishes["slurm_account"]
+        account = self._told_sbatch("account")
         return None if account is None else str(account)
 
     def _comment(self) -> str:
-        """Return the user's own comment, wherever they wrote it, and what records an override."""
-        own = self._wishes[_EXTRA].get("comment") or self._wishes["slurm_comment"] or ""
+        """Return the user's own comment and what records an override."""
+        own = self._told_sbatch("comment") or ""
         return " ".join(filter(None, (str(own), self._going.override)))
 
     def _num_tasks(self) -> int:

@@ -75,7 +75,7 @@ def preflight(offer: Offer, settings: ClusterSettings, save_s: float) -> Preflig
         settings: the cluster's settings.
         save_s: what one save takes.
     """
-    if not offer.preempt_mode:
+    if offer.can_be_preempted is None:
         said = "jobs preempt by QOS here; whether this one can be preempted is not known (--explain says why)"
         return Preflight(row="unknown", told="", seconds=0, requeues="nobody", warnings=(said,))
     if not offer.preemptible:

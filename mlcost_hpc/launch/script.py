@@ -225,7 +225,7 @@ def headline(choice: Choice) -> str:
     """Return in one line where the job goes and what that costs."""
     best = choice.best
     count = f"{best.shape.gpus * best.shape.nodes} x {best.offer.label}" if best.shape.gpus else "no GPUs"
-    sure = "guaranteed" if best.offer.preempt_mode else "perhaps preemptible"
+    sure = "perhaps preemptible" if best.offer.can_be_preempted is None else "guaranteed"
     kind = "preemptible" if best.offer.preemptible else sure
     return f"{best.offer.partition} ({kind}), {count}, {best.per_hour:.4f} per hour, {expected_cost(best)}"
 
