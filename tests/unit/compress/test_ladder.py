@@ -11,7 +11,7 @@ from mlcost_hpc.compress.auto import suitable
 from mlcost_hpc.compress.candidate import Candidate, better
 from mlcost_hpc.compress.failure import explain, explain_exit
 from mlcost_hpc.compress.feeds import random_feeds
-from mlcost_hpc.compress.ladder import Climb, climb
+from mlcost_hpc.compress.ladder import Climb, Prospects, any_prospects, climb
 from mlcost_hpc.compress.methods.base import NotApplicableError, Rung, Subject, Workshop
 from mlcost_hpc.compress.onnxfile import OnnxFacts, Port, inspect
 from mlcost_hpc.compress.recipes import chain
@@ -54,7 +54,11 @@ def candidate(subject: Subject, status: Status, speed: float, error: float = 0.0
 
 
 def climb_with(
-    verdicts: list[tuple[Status, float]], linear: Path, shop: Workshop, deadline: float | None = None
+    verdicts: list[tuple[Status, float]],
+    linear: Path,
+    shop: Workshop,
+    deadline: float | None = None,
+    prospects: Prospects = any_prospects,
 ) -> Climb:
     """Climb static int8; each rung gets the next verdict."""
     left = iter(verdicts)
@@ -66,6 +70,7 @@ def climb_with(
         lambda subject: candidate(subject, *next(left)),
         deadline=time.monotonic() + 600 if deadline is None else deadline,
         result=way,
+        prospects=prospects,
     )
     return way
 
@@ -157,23 +162,13 @@ def test_a_ladder_without_prospects_is_left_with_the_reason_and_can_be_gone_on_w
     linear: Path, shop: Workshop
 ) -> None:
     """The rest waits: gone on with, it starts at the setting that would have been next."""
-    left = iter([("wrong", 2.0), ("wrong", 2.0), ("ok", 1.5)])
     asked: list[tuple[int, str]] = []
 
     def prospects(found: Sequence[Candidate], rung: Rung) -> str:
         asked.append((len(found), rung.name))
         return "it is hopeless" if len(found) == 2 else ""
 
-    way = Climb()
-    climb(
-        chain("int8-static"),
-        Subject(onnx=linear),
-        shop,
-        lambda subject: candidate(subject, *next(left)),
-        deadline=time.monotonic() + 600,
-        result=way,
-        prospects=prospects,
-    )
+    way = climb_with([("wrong", 2.0), ("wrong", 2.0), ("ok", 1.5)], linear, shop, prospects=prospects)
     assert asked == [(1, "heavy operators"), (2, "heavy operators, worst tenth in fp32")]
     assert [attempt.status for attempt in way.attempts] == ["wrong", "wrong"]
     assert way.attempts[-1].reason == "judged; its other settings are left: it is hopeless"
@@ -185,21 +180,11 @@ def test_a_ladder_without_prospects_is_left_with_the_reason_and_can_be_gone_on_w
 
 def test_a_ladder_is_climbed_on_when_its_prospects_cannot_be_found_out(linear: Path, shop: Workshop) -> None:
     """A library that fails while it is asked costs no candidate."""
-    left = iter([("wrong", 2.0), ("ok", 1.5)])
 
     def prospects(found: Sequence[Candidate], rung: Rung) -> str:
         raise RuntimeError("session failed")
 
-    way = Climb()
-    climb(
-        chain("int8-static"),
-        Subject(onnx=linear),
-        shop,
-        lambda subject: candidate(subject, *next(left)),
-        deadline=time.monotonic() + 600,
-        result=way,
-        prospects=prospects,
-    )
+    way = climb_with([("wrong", 2.0), ("ok", 1.5)], linear, shop, prospects=prospects)
     assert [attempt.status for attempt in way.attempts] == ["wrong", "ok"]
     assert "session failed" in shop.notes[-1]
 
